@@ -1,0 +1,122 @@
+"""A micrograph: the pixels of one frame and what is known of their scale."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from emprior.errors import ImageError, OptionError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Micrograph:
+    """One frame on a square pixel grid.
+
+    Parameters
+    ----------
+    image : (H, W) array_like of real numbers
+        Pixel values in the user's own units. Kept as float32 unless it already is floating point.
+    pixel_size : float, optional
+        Distance between pixel centres in Å, along both axes. None: not known.
+
+    Raises
+    ------
+    ImageError
+        If the array is not two-dimensional, real, finite and non-empty.
+    OptionError
+        If the pixel size is not a positive finite number.
+    """
+
+    image: NDArray[np.floating]
+    pixel_size: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "image", check_image(self.image))
+        if self.pixel_size is not None:
+            object.__setattr__(self, "pixel_size", check_pixel_size(self.pixel_size))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        H, W = self.image.shape
+        return H, W
+
+
+def check_image(image: ArrayLike) -> NDArray[np.floating]:
+    """Return the pixels of one frame as a finite, real, floating point (H, W) array.
+
+    Raises
+    ------
+    ImageError
+        With what was got, what was expected, why, and what to do.
+    """
+    pixels = np.asarray(image)
+    if pixels.dtype.kind not in "buif":
+        raise ImageError(
+            f"pixels of type {pixels.dtype}",
+            expected="real numbers: integer, boolean or floating point",
+            why="a micrograph is a map of intensities; complex waves and objects have no noise "
+            "model here",
+            fix="save the intensity (abs(wave)**2) or the real part you mean",
+        )
+    if pixels.ndim != 2:
+        raise ImageError(
+            f"an array of shape {pixels.shape}",
+            expected="one frame of shape (H, W)",
+            why="each frame is denoised on its own",
+            fix="loop over frames, or pass the file to `emprior denoise`, which does",
+        )
+    if min(pixels.shape) < 8:
+        raise ImageError(
+            f"a frame of {pixels.shape[0]} × {pixels.shape[1]} pixels",
+            expected="at least 8 × 8 pixels",
+            why="nothing can be learnt about noise or structure from fewer",
+            fix="check that the right axis order and data set were read",
+        )
+    if pixels.dtype not in (np.float32, np.float64):
+        pixels = pixels.astype(np.float64 if pixels.dtype.itemsize > 2 else np.float32)
+    bad = int(pixels.size - np.count_nonzero(np.isfinite(pixels)))
+    if bad:
+        raise ImageError(
+            f"{bad} of {pixels.size} pixels are NaN or infinite",
+            expected="finite pixels",
+            why="no noise model assigns them a probability",
+            fix="replace dead pixels, for example by the median of their neighbours",
+        )
+    if pixels.min() == pixels.max():
+        raise ImageError(
+            f"a constant image: every pixel is {pixels.flat[0]:g}",
+            expected="an image with noise or structure in it",
+            why="there is nothing to denoise",
+            fix="check that the right data set was read",
+        )
+    return pixels
+
+
+def check_pixel_size(pixel_size: float) -> float:
+    """Return a pixel size in Å as a float.
+
+    Raises
+    ------
+    OptionError
+        If it is not a positive finite number.
+    """
+    if not (isinstance(pixel_size, (int, float, np.number)) and not isinstance(pixel_size, bool)):
+        raise OptionError(
+            f"a pixel size of {pixel_size!r}",
+            expected="a number in Å",
+            why="the prior is brought to the scale of the image by it",
+            fix="give, for example, pixel_size=0.05",
+        )
+    value = float(pixel_size)
+    if not (math.isfinite(value) and 0 < value < 1e4):
+        raise OptionError(
+            f"a pixel size of {value:g} Å",
+            expected="a positive number of Å below 10 000",
+            why="the prior is brought to the scale of the image by it",
+            fix="give the distance between pixels in Å; 1 nm is 10 Å",
+        )
+    return value

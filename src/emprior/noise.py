@@ -1,0 +1,408 @@
+r"""Noise models: each both corrupts a clean image and scores a noisy one.
+
+All models act pixel by pixel and in the data's own units: clean and noisy images share one scale,
+and the clean image is the mean of the noisy one before clipping. They take NumPy arrays or PyTorch
+tensors alike and broadcast as arithmetic does.
+
+Two laws hold for every model and are tested for each, with the expectation over noisy given clean:
+:math:`E[\mathrm{score}] = 0` and :math:`\mathrm{Var}[\mathrm{score}] = \mathrm{fisher}` (the
+second only where ``exact`` is true).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from array_api_compat import array_namespace, is_torch_array
+from numpy.typing import NDArray
+
+from emprior.errors import OptionError
+
+Array = Any  # a NumPy array or a PyTorch tensor; array_api_compat gives their common functions
+
+_SMALLEST_RATE = 1e-6  # counts per pixel; keeps log and division finite in vacuum and below it
+
+
+class NoiseModel(ABC):
+    """The probability of a noisy image given the clean one.
+
+    Attributes
+    ----------
+    exact : bool
+        Whether `log_prob` is the density that `sample` draws from, rather than an approximation
+        with the same mean and variance.
+    """
+
+    exact: ClassVar[bool] = True
+
+    @abstractmethod
+    def mean(self, clean: Array) -> Array:
+        """Return the expected noisy value; differs from `clean` only where values are clipped."""
+
+    @abstractmethod
+    def variance(self, clean: Array) -> Array:
+        """Return the variance of the noisy value, in squared units of the data."""
+
+    @abstractmethod
+    def sample(self, clean: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
+        """Draw one noisy image of the shape of `clean`, in its floating point type."""
+
+    @abstractmethod
+    def log_prob(self, noisy: Array, clean: Array) -> Array:
+        """Return the log-probability of each pixel, every constant kept.
+
+        A probability where the noisy values are discrete, a density per unit of data otherwise.
+        Sum over the last two axes for the score of an image.
+        """
+
+    @abstractmethod
+    def score(self, noisy: Array, clean: Array) -> Array:
+        """Return the derivative of `log_prob` by `clean`, pixel by pixel."""
+
+    @abstractmethod
+    def fisher(self, clean: Array) -> Array:
+        """Return the Fisher information on the clean value that one noisy pixel carries."""
+
+    def pooled(self, factor: int) -> NoiseModel | None:
+        """Return the model of the mean of ``factor × factor`` pixels of equal clean value.
+
+        None where the family is not closed under averaging, as for clipped counts.
+        """
+        return None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the model as plain values, with its kind under ``type``."""
+        kind = next(name for name, cls in NOISES.items() if cls is type(self))
+        return {"type": kind, **dataclasses.asdict(self)}  # type: ignore[call-overload]
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> NoiseModel:
+        """Make a model from what `to_dict` returned.
+
+        Raises
+        ------
+        OptionError
+            If the type or a parameter is not known.
+        """
+        parameters = dict(values)
+        kind = parameters.pop("type", None)
+        if kind not in NOISES:
+            raise OptionError(
+                f"noise of type {kind!r}",
+                expected=f"one of {', '.join(NOISES)}",
+                why="each type names a probability model",
+                fix="correct the type",
+            )
+        allowed = [field.name for field in dataclasses.fields(NOISES[kind])]  # type: ignore[arg-type]
+        if unknown := set(parameters) - set(allowed):
+            raise OptionError(
+                f"{kind} noise with {', '.join(sorted(unknown))}",
+                expected=f"only {', '.join(allowed)}",
+                why="an ignored parameter would give another noise than was asked for",
+                fix="remove or rename it",
+            )
+        return NOISES[kind](**parameters)
+
+
+@dataclass(frozen=True)
+class Gaussian(NoiseModel):
+    """Additive white Gaussian noise, ``noisy ~ N(clean, sigma²)``.
+
+    Parameters
+    ----------
+    sigma : float
+        Standard deviation in units of the data, positive.
+    """
+
+    sigma: float
+
+    def __post_init__(self) -> None:
+        _check_positive("sigma", self.sigma)
+
+    def mean(self, clean: Array) -> Array:
+        """Return `clean` itself."""
+        return clean
+
+    def variance(self, clean: Array) -> Array:
+        """Return sigma² everywhere."""
+        return clean * 0 + self.sigma**2
+
+    def sample(self, clean: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
+        """Draw one noisy image."""
+        return (clean + self.sigma * rng.standard_normal(clean.shape)).astype(clean.dtype)
+
+    def log_prob(self, noisy: Array, clean: Array) -> Array:
+        """Return the log-density of each pixel."""
+        return -(((noisy - clean) / self.sigma) ** 2) / 2 - math.log(
+            self.sigma * math.sqrt(2 * math.pi)
+        )
+
+    def score(self, noisy: Array, clean: Array) -> Array:
+        """Return (noisy − clean) / sigma²."""
+        return (noisy - clean) / self.sigma**2
+
+    def fisher(self, clean: Array) -> Array:
+        """Return 1 / sigma² everywhere."""
+        return clean * 0 + 1 / self.sigma**2
+
+    def pooled(self, factor: int) -> Gaussian:
+        """Return Gaussian noise of sigma / factor."""
+        return Gaussian(self.sigma / factor)
+
+
+@dataclass(frozen=True)
+class Poisson(NoiseModel):
+    """Counted electrons, ``noisy = gain·N + offset``, ``N ~ Poisson((clean − offset) / gain)``.
+
+    Parameters
+    ----------
+    gain : float
+        Data units per electron, positive. The noise P(s) of the literature, which divides counts
+        of mean s·x by s, has gain 1/s.
+    offset : float
+        Data value of zero electrons.
+    """
+
+    gain: float = 1.0
+    offset: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_positive("gain", self.gain)
+
+    def _rate(self, clean: Array) -> Array:
+        xp = array_namespace(clean)
+        return xp.clip((clean - self.offset) / self.gain, min=_SMALLEST_RATE)
+
+    def mean(self, clean: Array) -> Array:
+        """Return `clean` itself."""
+        return clean
+
+    def variance(self, clean: Array) -> Array:
+        """Return gain·(clean − offset)."""
+        return self.gain**2 * self._rate(clean)
+
+    def sample(self, clean: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
+        """Draw one noisy image; clean values below the offset count as zero electrons."""
+        rate = np.maximum((np.asarray(clean, np.float64) - self.offset) / self.gain, 0)
+        return (self.gain * rng.poisson(rate) + self.offset).astype(clean.dtype)
+
+    def log_prob(self, noisy: Array, clean: Array) -> Array:
+        """Return the log-probability of each pixel's count (the gamma function interpolates)."""
+        rate = self._rate(clean)
+        counts = (noisy - self.offset) / self.gain
+        xp = array_namespace(rate)
+        return counts * xp.log(rate) - rate - _special(counts).gammaln(counts + 1)
+
+    def score(self, noisy: Array, clean: Array) -> Array:
+        """Return (counts / rate − 1) / gain."""
+        return ((noisy - self.offset) / self.gain / self._rate(clean) - 1) / self.gain
+
+    def fisher(self, clean: Array) -> Array:
+        """Return 1 / variance."""
+        return 1 / (self.gain**2 * self._rate(clean))
+
+    def pooled(self, factor: int) -> Poisson:
+        """Return Poisson noise of gain / factor²: means of counts are scaled counts."""
+        return Poisson(self.gain / factor**2, self.offset)
+
+
+@dataclass(frozen=True)
+class ClippedPoisson(Poisson):
+    r"""Counted electrons whose scaled value is cut at a maximum.
+
+    ``noisy = min(gain·N + offset, maximum)``. A pixel at the maximum says only that
+    :math:`N \ge c` with :math:`c = \lceil(\mathrm{maximum}-\mathrm{offset})/\mathrm{gain}\rceil`,
+    so its likelihood is the tail :math:`P(N \ge c)`, the regularised incomplete gamma function.
+    With gain 1 and maximum 1 this is Bernoulli(1 − e^−x), the paper's Poisson(1).
+
+    Parameters
+    ----------
+    gain, offset : float
+        As for `Poisson`.
+    maximum : float
+        Largest value that the data can take, at least offset + gain / 2.
+
+    Notes
+    -----
+    Least squares on such data converges to the clipped mean, not to the clean image. The family
+    is not closed under averaging, so `pooled` returns None.
+    """
+
+    maximum: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.maximum >= self.offset + self.gain / 2:
+            raise OptionError(
+                f"clipping at {self.maximum:g} with gain {self.gain:g} and offset {self.offset:g}",
+                expected="a maximum of at least offset + gain / 2",
+                why="below it no electron could ever be told from none",
+                fix="give the largest value that the detector can show",
+            )
+
+    @property
+    def _ceiling(self) -> int:
+        # The small slack keeps 1 / 0.04 = 25.000000000000004 at 25.
+        return max(1, math.ceil((self.maximum - self.offset) / self.gain - 1e-6))
+
+    def _tail(self, rate: Array) -> tuple[Array, Array, Array]:
+        """Return P(N = c − 1), P(N ≤ c − 1) and P(N ≥ c), in double precision."""
+        xp = array_namespace(rate)
+        c, rate = self._ceiling, xp.astype(rate, xp.float64)
+        special, order = _special(rate), xp.zeros_like(rate) + self._ceiling
+        last = xp.exp((c - 1) * xp.log(rate) - rate - math.lgamma(c))
+        above = xp.clip(special.gammainc(order, rate), min=np.finfo(np.float64).tiny)
+        return last, special.gammaincc(order, rate), above
+
+    def mean(self, clean: Array) -> Array:
+        """Return the mean of the clipped value, below `clean` where clipping bites."""
+        xp, rate = array_namespace(clean), self._rate(clean)
+        last, below, above = self._tail(rate)
+        counts = rate * (below - last) + self._ceiling * above
+        return xp.astype(self.gain * counts + self.offset, clean.dtype)
+
+    def variance(self, clean: Array) -> Array:
+        """Return the variance of the clipped value."""
+        xp, rate, c = array_namespace(clean), self._rate(clean), self._ceiling
+        last, below, above = self._tail(rate)
+        mean = rate * (below - last) + c * above
+        # P(N ≤ c − 3) = P(N ≤ c − 1) − p(c − 1) − p(c − 2), and p(c − 2) = p(c − 1)·(c − 1)/rate.
+        square = rate**2 * (below - last) - rate * (c - 1) * last + rate * (below - last)
+        square = square + c**2 * above
+        return xp.astype(self.gain**2 * xp.clip(square - mean**2, min=0.0), clean.dtype)
+
+    def sample(self, clean: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
+        """Draw one noisy image, clipped at the maximum."""
+        return np.minimum(super().sample(clean, rng), clean.dtype.type(self.maximum))
+
+    def _clipped(self, noisy: Array) -> Array:
+        return noisy >= self.maximum - self.gain * 1e-3
+
+    def log_prob(self, noisy: Array, clean: Array) -> Array:
+        """Return log P(N) below the maximum and log P(N ≥ c) at it."""
+        xp, rate = array_namespace(clean), self._rate(clean)
+        *_, above = self._tail(rate)
+        tail = xp.astype(xp.log(above), clean.dtype)
+        return xp.where(self._clipped(noisy), tail, super().log_prob(noisy, clean))
+
+    def score(self, noisy: Array, clean: Array) -> Array:
+        """Return the Poisson score below the maximum and p(c − 1) / P(N ≥ c) / gain at it."""
+        xp, rate = array_namespace(clean), self._rate(clean)
+        last, _, above = self._tail(rate)
+        tail = xp.astype(last / above / self.gain, clean.dtype)
+        return xp.where(self._clipped(noisy), tail, super().score(noisy, clean))
+
+    def fisher(self, clean: Array) -> Array:
+        r"""Return the information left after clipping.
+
+        With :math:`\lambda` the rate, :math:`p = P(N = c-1)`, :math:`F = P(N < c)`:
+        :math:`(F - p\,(c-\lambda))/\lambda + p^2/(1-F)`, per squared gain; 1/(e^λ − 1) at c = 1.
+        """
+        xp, rate = array_namespace(clean), self._rate(clean)
+        last, below, above = self._tail(rate)
+        information = (below - last * (self._ceiling - rate)) / rate + last**2 / above
+        return xp.astype(information / self.gain**2, clean.dtype)
+
+    def pooled(self, factor: int) -> None:  # type: ignore[override]
+        """Return None: the mean of clipped counts is no clipped count."""
+        return
+
+
+@dataclass(frozen=True)
+class PoissonGaussian(NoiseModel):
+    """Counted electrons with readout noise, ``gain·N + offset + N(0, sigma²)``.
+
+    Scored as a normal density of the right mean and variance,
+    ``v = gain·(clean − offset) + sigma²``.
+
+    Parameters
+    ----------
+    gain, offset : float
+        As for `Poisson`.
+    sigma : float
+        Standard deviation of the readout noise in data units, positive.
+
+    Notes
+    -----
+    Wrong when counts are few (below about 3 a pixel) and sigma is below half the gain: the true
+    density is then a comb that the normal density smooths over.
+    """
+
+    gain: float
+    offset: float
+    sigma: float
+    exact: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        _check_positive("gain", self.gain)
+        _check_positive("sigma", self.sigma)
+
+    @property
+    def _counts(self) -> Poisson:
+        return Poisson(self.gain, self.offset)
+
+    def mean(self, clean: Array) -> Array:
+        """Return `clean` itself."""
+        return clean
+
+    def variance(self, clean: Array) -> Array:
+        """Return gain·(clean − offset) + sigma²."""
+        return self._counts.variance(clean) + self.sigma**2
+
+    def sample(self, clean: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
+        """Draw one noisy image."""
+        counted = self._counts.sample(clean, rng)
+        return (counted + self.sigma * rng.standard_normal(clean.shape)).astype(clean.dtype)
+
+    def log_prob(self, noisy: Array, clean: Array) -> Array:
+        """Return the log-density of the normal approximation."""
+        xp, v = array_namespace(clean), self.variance(clean)
+        return -((noisy - clean) ** 2) / (2 * v) - xp.log(2 * math.pi * v) / 2
+
+    def score(self, noisy: Array, clean: Array) -> Array:
+        """Return r/v + gain/2·(r²/v² − 1/v) with r = noisy − clean."""
+        v, r = self.variance(clean), noisy - clean
+        return r / v + self.gain / 2 * (r**2 / v**2 - 1 / v)
+
+    def fisher(self, clean: Array) -> Array:
+        """Return 1/v + gain²/(2v²), that of the normal approximation."""
+        v = self.variance(clean)
+        return 1 / v + self.gain**2 / (2 * v**2)
+
+    def pooled(self, factor: int) -> PoissonGaussian:
+        """Return the model of the mean of ``factor²`` pixels."""
+        return PoissonGaussian(self.gain / factor**2, self.offset, self.sigma / factor)
+
+
+NOISES: dict[str, type[NoiseModel]] = {
+    "gaussian": Gaussian,
+    "poisson": Poisson,
+    "clipped-poisson": ClippedPoisson,
+    "poisson-gaussian": PoissonGaussian,
+}
+
+
+def _check_positive(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise OptionError(
+            f"{name} = {value:g}",
+            expected=f"a positive finite {name}",
+            why="it scales the noise",
+            fix="give it in units of the data, for example 0.1",
+        )
+
+
+def _special(array: Array) -> Any:
+    """Return the library of special functions for this kind of array: the names agree."""
+    if is_torch_array(array):
+        import torch
+
+        return torch.special
+    import scipy.special
+
+    return scipy.special
