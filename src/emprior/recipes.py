@@ -1,0 +1,158 @@
+"""Recipes: TOML files of settings, read strictly.
+
+A recipe is a frozen pydantic model derived from `Recipe`. Unknown keys, values of another type and
+values out of range are errors that name the key and its nearest valid neighbour: a misspelt
+setting that is silently ignored costs a night of computing.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+import types
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from emprior.errors import EmpriorError, FileError, RecipeError
+
+
+class Recipe(BaseModel):
+    """Base of all recipes and of their sections."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, validate_default=True
+    )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every setting, defaults included, as plain values ready for JSON."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], source: str = "recipe") -> Self:
+        """Make a recipe from plain values.
+
+        Parameters
+        ----------
+        values : dict
+            As read from TOML or returned by `to_dict`.
+        source : str
+            Where they come from, for messages.
+
+        Raises
+        ------
+        RecipeError
+            If a key is unknown or missing, or a value is of the wrong type or out of range.
+        """
+        try:
+            # Through JSON, since strictness there still lets a list be a tuple and a text a path.
+            return cls.model_validate_json(json.dumps(values, default=str))
+        except ValidationError as error:
+            raise _explain(error, cls, source) from None
+
+
+AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
+
+
+def load(path: str | Path, kind: type[AnyRecipe]) -> AnyRecipe:
+    """Read a recipe from a TOML file.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    kind : type
+        The model of the recipe, a subclass of `Recipe`.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be read.
+    RecipeError
+        If it is not TOML, or a key or value is wrong.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(
+            f"{path}: {getattr(error, 'strerror', None) or 'not text in UTF-8'}",
+            expected="a recipe, which is a TOML file",
+            why="the settings are read from it",
+            fix="check the path; the folder recipes/ of the project holds examples",
+        ) from error
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(
+            f"{path}: {error}",
+            expected="valid TOML: lines of key = value under [section] headings",
+            why="nothing after the first mistake can be trusted",
+            fix="correct that line; texts stand in quotes, true and false in lower case",
+        ) from error
+    return kind.from_dict(values, str(path))
+
+
+def _explain(error: ValidationError, kind: type[Recipe], source: str) -> RecipeError:
+    """Say the first problem in four parts and count the rest."""
+    problems = error.errors()
+    first = problems[0]
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, EmpriorError):  # a validator of the recipe has said it in full
+        return RecipeError(
+            f"{source}: {cause.got}{more}", expected=cause.expected, why=cause.why, fix=cause.fix
+        )
+    *parents, key = [str(part) for part in first["loc"]] or [""]
+    name = ".".join([*parents, key]) or "the recipe"
+    if first["type"] in ("extra_forbidden", "missing"):
+        section = ".".join(parents) or "the top level"
+        valid = _keys(kind, first["loc"][:-1])
+        if first["type"] == "missing":
+            return RecipeError(
+                f"{source}: no {name}{more}",
+                expected=f"a value for {key!r} in {section}",
+                why="it has no default that would suit everyone",
+                fix=f"add {key} = … to {section}",
+            )
+        near = difflib.get_close_matches(key, valid, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        return RecipeError(
+            f"{source}: unknown key {name}{more}",
+            expected=f"in {section} one of {', '.join(valid)}",
+            why="a setting that is ignored would give another result than was asked for",
+            fix=f"{hint}rename or remove it",
+        )
+    message = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    message = message.replace("an object", "a [section] of keys")
+    return RecipeError(
+        f"{source}: {name} = {first['input']!r}{more}",
+        expected=message,
+        why="other values have no meaning there",
+        fix=f"correct {name}",
+    )
+
+
+def _keys(kind: type[Recipe], location: Sequence[int | str]) -> list[str]:
+    """Return the valid keys of the section at a location in a recipe, in their order."""
+    found: list[type[BaseModel]] = [kind]
+    for part in location:
+        deeper: list[type[BaseModel]] = []
+        for model in found:
+            field = model.model_fields.get(str(part))
+            deeper += _models(field.annotation) if field else []
+        found = deeper or found  # an index or the tag of a union leads no deeper
+    return list(dict.fromkeys(name for model in found for name in model.model_fields))
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """Return the models within a type such as ``tuple[A, ...]`` or ``A | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation):
+        return [model for part in typing.get_args(annotation) for model in _models(part)]
+    return []

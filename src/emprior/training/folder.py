@@ -1,0 +1,104 @@
+"""The folder of a training run: begun once, resumed only by its own recipe, read by people."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emprior.errors import OutputError, RecipeError
+from emprior.files import replacing
+from emprior.training.recipe import AdversarialRecipe
+
+_SHOWN = (0.2, 0.7)  # clean values shown as black and white, the same in all grids to compare
+
+
+def run_directory(name: str | Path) -> Path:
+    """Return the folder of a run: a path as it is, a bare name among the runs.
+
+    Runs lie in ``$EMPRIOR_RUNS``, or else in ``~/.cache/emprior/runs``.
+    """
+    path = Path(name).expanduser()
+    if path.is_absolute() or len(path.parts) != 1 or path.name in ("", ".."):
+        return path
+    runs = os.environ.get("EMPRIOR_RUNS") or "~/.cache/emprior/runs"
+    return Path(runs).expanduser() / path
+
+
+def prepare(run: Path, recipe: AdversarialRecipe, data_hash: str, resume: bool) -> None:
+    """Create the folder of a run, or check that the one there was begun likewise."""
+    record = run / "recipe.json"
+    if record.exists():
+        if not resume:
+            raise OutputError(
+                f"{run} already holds a training run",
+                expected="a new folder, or a run to resume",
+                why="two trainings in one folder would overwrite each other",
+                fix="name another folder, or resume this run with --resume",
+            )
+        before = json.loads(record.read_text(encoding="utf-8"))
+        now = {**recipe.identity(), "data_hash": data_hash}
+        changed = [
+            key
+            for key in now
+            if now[key] != (before.get("data_hash") if key == "data_hash" else before.get(key))
+        ]
+        if changed:
+            raise RecipeError(
+                f"{run} was begun with other settings under {', '.join(changed)}",
+                expected="the same recipe and data, apart from budget, output and card",
+                why="what comes out would be the result of neither recipe",
+                fix="resume with the recipe in its recipe.json, or begin a new run",
+            )
+    elif run.exists() and any(run.iterdir()):
+        raise OutputError(
+            f"{run} is not empty and holds no training run",
+            expected="a new or empty folder, or a run to resume",
+            why="its files might be overwritten",
+            fix="name another folder",
+        )
+    try:
+        for part in (run / "checkpoints", run / "samples"):
+            part.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{run} cannot be created: {error.strerror}",
+            expected="a place that can be written",
+            why="checkpoints, the log and the prior are kept there",
+            fix="name another folder with -o",
+        ) from error
+    for leftover in run.rglob(".*.????????.*"):  # half-written files of a killed process
+        leftover.unlink()
+    values = {**recipe.to_dict(), "data_hash": data_hash}
+    with replacing(record) as temporary:
+        temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+def cut_log(path: Path, step: int) -> None:
+    """Drop what a killed run logged after its last checkpoint, and a torn last line."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            if json.loads(line)["step"] > step:
+                break
+        except ValueError:
+            break
+        kept.append(line + "\n")
+    with replacing(path) as temporary:
+        temporary.write_text("".join(kept), encoding="utf-8")
+
+
+def write_grid(path: Path, images: NDArray[np.float32]) -> None:
+    """Write images, (n, H, W), as one PNG of tiles in a fixed grey scale."""
+    from skimage.io import imsave
+    from skimage.util import montage
+
+    low, high = _SHOWN
+    grid = montage(np.clip((images - low) / (high - low), 0, 1), fill=0.0, padding_width=2)
+    with replacing(path) as temporary:
+        imsave(temporary, (255 * grid).round().astype(np.uint8), check_contrast=False)

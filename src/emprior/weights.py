@@ -1,0 +1,310 @@
+"""Priors on disk: one safetensors file that says what it is, how it was made and what it is for.
+
+The metadata of the file hold a format version and a card (JSON); the tensors are the weights of
+the architecture that the card describes, no more and no less. Nothing in a file is ever executed,
+and every size in it is checked before memory is taken.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import math
+import struct
+from dataclasses import dataclass, field
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from emprior import __version__
+from emprior.errors import EmpriorError, WeightsError
+from emprior.files import replacing
+
+if TYPE_CHECKING:
+    from emprior.generators import Generator
+
+FORMAT = "emprior-prior"
+FORMAT_VERSION = 1
+DEFAULT = "gan"
+
+_LARGEST_HEADER = 4 * 2**20  # bytes
+_LARGEST_FILE = 2 * 2**30
+_DTYPES = {"F16": 2, "F32": 4, "I64": 8}
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a prior is, how it was made, and what it must not be used for.
+
+    Parameters
+    ----------
+    architecture : dict
+        `Generator.to_dict` of the generator; `save` fills it in.
+    text : str
+        For people: what it was trained on, what it can do, what it must not be used for.
+    data : str
+        Content hash of the training data.
+    recipe : dict
+        The recipe of the training.
+    seed : int
+        Its seed.
+    images : int
+        Images seen in training.
+    measured : dict
+        Figures of merit, name to number; names carry units and ranges.
+    version : str
+        Version of emprior that wrote the file.
+    """
+
+    architecture: dict[str, Any] = field(default_factory=dict)
+    text: str = ""
+    data: str = ""
+    recipe: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    images: int = 0
+    measured: dict[str, float] = field(default_factory=dict)
+    version: str = __version__
+
+
+def names() -> list[str]:
+    """Return the names of the priors that come with emprior."""
+    folder = files("emprior") / "data" / "priors"
+    if not folder.is_dir():
+        return []
+    return sorted(
+        entry.name.removesuffix(".safetensors")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".safetensors")
+    )
+
+
+def save(
+    path: str | Path,
+    generator: Generator,
+    card: Card,
+    *,
+    precision: Literal["float32", "float16"] = "float32",
+) -> None:
+    """Write a generator and its card.
+
+    Parameters
+    ----------
+    path : path
+        File to write, by convention ending in ``.safetensors``.
+    generator : Generator
+        Its weights and architecture are stored.
+    card : Card
+        Its architecture and version are replaced by those of the generator and of emprior.
+    precision : {"float32", "float16"}
+        How to store kernels; float16 halves the file and changes images by about 1e-3 at most.
+        Vectors, such as the statistics of batch normalisation, are always kept in float32.
+
+    Raises
+    ------
+    WeightsError
+        If a weight is NaN, infinite, or too large for float16.
+    OutputError
+        If the file cannot be written.
+    """
+    import torch
+    from safetensors.torch import save as to_bytes
+
+    tensors = {}
+    for name, tensor in generator.state_dict().items():
+        value = tensor.detach().cpu()
+        if value.is_floating_point():
+            half = precision == "float16" and value.ndim > 1
+            value = value.to(torch.float16 if half else torch.float32)
+            if not bool(torch.isfinite(value).all()):
+                raise WeightsError(
+                    f"weights {name} that are not finite as {value.dtype}",
+                    expected="finite weights",
+                    why="a prior with them draws no images",
+                    fix="save an earlier checkpoint, or store in float32",
+                )
+        tensors[name] = value.contiguous()
+    card = dataclasses.replace(card, architecture=generator.to_dict(), version=__version__)
+    metadata = {
+        "format": FORMAT,
+        "format_version": str(FORMAT_VERSION),
+        "card": json.dumps(dataclasses.asdict(card)),
+    }
+    with replacing(path) as temporary:
+        temporary.write_bytes(to_bytes(tensors, metadata))
+
+
+def read_card(name_or_path: str | Path) -> Card:
+    """Return the card of a prior without loading its weights (or PyTorch).
+
+    Raises
+    ------
+    WeightsError
+        As `load`.
+    """
+    path = _resolve(name_or_path)
+    return _parse(path, _read(path))[0]
+
+
+def describe(name_or_path: str | Path) -> str:
+    """Return what the card of a prior says, as a few lines for people."""
+    card = read_card(name_or_path)
+    architecture = dict(card.architecture)
+    kind = architecture.pop("type", "unknown")
+    settings = ", ".join(f"{key} {value}" for key, value in architecture.items())
+    measured = ", ".join(f"{key} {value:g}" for key, value in card.measured.items())
+    lines = [
+        f"{name_or_path}: {kind} ({settings})",
+        *card.text.strip().splitlines(),
+        f"measured: {measured or 'nothing yet'}",
+        f"trained on data {card.data[:12] or 'unknown'}, {card.images} images seen, "
+        f"seed {card.seed}, emprior {card.version}",
+    ]
+    return "\n  ".join(lines)
+
+
+def load(name_or_path: str | Path = "default") -> tuple[Generator, Card]:
+    """Return a generator, frozen and in eval mode on the CPU, and its card.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        A name that `names` lists, ``"default"``, or a file.
+
+    Raises
+    ------
+    WeightsError
+        If there is no such prior, or the file is truncated, of another kind, of a newer format,
+        of absurd size, or does not hold exactly the weights that its card describes.
+    """
+    import torch
+    from safetensors.torch import load as from_bytes
+
+    from emprior.generators import Generator
+
+    path = _resolve(name_or_path)
+    content = _read(path)
+    card, header = _parse(path, content)
+    try:
+        with torch.device("meta"):  # shapes only, until the file is known to match them
+            generator = Generator.from_dict(card.architecture)
+    except EmpriorError as error:
+        raise WeightsError(
+            f"{path}: {error.got}", expected=error.expected, why=error.why, fix=error.fix
+        ) from error
+    wanted = {name: list(tensor.shape) for name, tensor in generator.state_dict().items()}
+    found = {name: entry["shape"] for name, entry in header.items()}
+    if wanted != found:
+        differing = sorted(
+            name for name in wanted.keys() | found if wanted.get(name) != found.get(name)
+        )
+        name = differing[0]
+        raise _unfit(
+            path,
+            f"{len(differing)} tensors differ from the architecture on its card, first {name}: "
+            f"{found.get(name, 'absent')} for {wanted.get(name, 'no such tensor')}",
+        )
+    tensors = from_bytes(content)
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise _unfit(path, f"tensor {name} holds NaN or infinite values")
+    generator.to_empty(device="cpu")
+    generator.load_state_dict(tensors)
+    return generator.eval().requires_grad_(False), card
+
+
+def _resolve(name_or_path: str | Path) -> Path:
+    """Return the file of a prior."""
+    shipped = names()
+    name = DEFAULT if name_or_path == "default" else str(name_or_path)
+    if name in shipped:
+        with as_file(files("emprior") / "data" / "priors" / f"{name}.safetensors") as path:
+            return path
+    path = Path(name_or_path).expanduser()
+    if path.is_file():
+        return path
+    near = difflib.get_close_matches(name, shipped, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise WeightsError(
+        f"no prior {str(name_or_path)!r}",
+        expected=f"a file, or one of {', '.join(['default', *shipped]) if shipped else '(none)'}",
+        why="a prior is found by its name among those installed, else as a path",
+        fix=f"{hint}run `emprior priors` to list them, or check the path",
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise _unfit(path, f"{path.stat().st_size / 2**30:.1f} GiB, more than any prior")
+        return path.read_bytes()
+    except OSError as error:
+        raise _unfit(path, error.strerror or str(error)) from error
+
+
+def _parse(path: Path, content: bytes) -> tuple[Card, dict[str, Any]]:
+    """Return the card and the tensors' entries of a file, all sizes checked against the file."""
+    if content[:2] == b"PK" or content[:1] == b"\x80":
+        raise WeightsError(
+            f"{path}: a PyTorch or pickle file",
+            expected="a prior written by emprior (safetensors)",
+            why="such files can carry code that runs on loading, so they are never opened",
+            fix="ask its author for the safetensors file, or train again with `emprior train`",
+        )
+    length = struct.unpack("<Q", content[:8])[0] if len(content) >= 8 else 0
+    if not 2 <= length <= _LARGEST_HEADER:
+        raise _unfit(path, "not a safetensors file")
+    if len(content) < 8 + length:
+        raise _unfit(path, f"truncated within its header, {len(content)} bytes")
+    try:
+        header = json.loads(content[8 : 8 + length])
+        metadata = header.pop("__metadata__", {})
+        end = 0
+        for entry in sorted(header.values(), key=lambda entry: entry["data_offsets"]):
+            start, stop = entry["data_offsets"]
+            size = math.prod(entry["shape"]) * _DTYPES[entry["dtype"]]
+            if start != end or stop - start != size or min([*entry["shape"], 1]) < 0:
+                raise ValueError("its tensors overlap or leave gaps")
+            end = stop
+    except KeyError as error:
+        raise _unfit(path, f"unknown or missing {error} in its header") from error
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise _unfit(path, f"a header that cannot be read ({error})") from error
+    if len(content) != 8 + length + end:
+        wrong = "truncated" if len(content) < 8 + length + end else "followed by foreign bytes"
+        raise _unfit(path, f"{wrong}: {len(content)} bytes for {8 + length + end}")
+    return _card(path, metadata), header
+
+
+def _card(path: Path, metadata: dict[str, str]) -> Card:
+    """Return the card in a file's metadata."""
+    if metadata.get("format") != FORMAT:
+        raise _unfit(path, "a safetensors file of another program, without a card")
+    if metadata.get("format_version") != str(FORMAT_VERSION):
+        raise WeightsError(
+            f"{path}: format version {metadata.get('format_version')}",
+            expected=f"version {FORMAT_VERSION}, which emprior {__version__} reads",
+            why="a later format may mean something else by the same words",
+            fix="update emprior",
+        )
+    try:
+        values = json.loads(metadata["card"])
+        card = Card(**values)
+        for item in dataclasses.fields(Card):
+            if type(values[item.name]) is not _PLAIN[str(item.type)]:
+                raise TypeError(f"{item.name} is {values[item.name]!r}")
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        raise _unfit(path, f"a card that cannot be read ({error})") from error
+    return card
+
+
+_PLAIN = {"str": str, "int": int, "dict[str, Any]": dict, "dict[str, float]": dict}
+
+
+def _unfit(path: Path, got: str) -> WeightsError:
+    return WeightsError(
+        f"{path}: {got}",
+        expected="a whole prior written by emprior (safetensors with a card)",
+        why="weights that do not match their description would draw wrong images unnoticed",
+        fix="copy or download the file again, or train a prior with `emprior train`",
+    )
