@@ -36,10 +36,15 @@ def resampling_matrix(n: int, centres: ArrayLike, width: float = 0.0) -> NDArray
     -------
     (P, n) ndarray
     """
+    return _series(n, centres, np.sinc(np.arange(n) * width / (2 * n)))
+
+
+def _series(n: int, centres: ArrayLike, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the matrix that evaluates the cosine series with its waves weighted."""
     k = np.arange(n)
     analysis = np.cos(np.pi / n * np.outer(k, np.arange(n) + 0.5)) * (2 - (k == 0))[:, None] / n
     synthesis = np.cos(np.pi / n * np.outer(np.asarray(centres, float), k))
-    return (synthesis * np.sinc(k * width / (2 * n))) @ analysis
+    return (synthesis * weights) @ analysis
 
 
 def resample(image: Array, rows: Array, columns: Array) -> Array:
@@ -83,26 +88,33 @@ def pad_to_multiple(image: NDArray[Any], factor: int) -> NDArray[Any]:
     return np.pad(image, edges, mode="symmetric")
 
 
-def unpool(pooled: NDArray[Any], factor: int, shape: tuple[int, int]) -> NDArray[Any]:
-    """Return the point samples of the cosine series through pooled pixels.
+def unpool(pooled: NDArray[Any], factor: int, shape: tuple[int, int]) -> NDArray[np.float64]:
+    r"""Return the band-limited fine image that `pool` turns into this one: its exact inverse.
+
+    The mean over a block damps the wave of index k by
+    :math:`\sin\frac{\pi k}{2n} / (f \sin\frac{\pi k}{2nf})`, which is undone; it is at least
+    0.63, so that noise in the pooled image is amplified by at most 1.6 per axis.
 
     Parameters
     ----------
     pooled : (H', W') ndarray
     factor : int
     shape : (H, W)
-        Of the fine image; at most ``factor`` times the pooled one.
+        Of the fine image, at most ``factor`` times the pooled one; what lies beyond is cut off,
+        as `pad_to_multiple` added it.
 
     Notes
     -----
-    Not the inverse of `pool`: the pooled image is read as samples, not as block means, which
-    damps a wave of period P pixels by sinc(factor / P).
+    Exact for an image whose cosine series ends within the pooled grid's band (and for the block
+    means in any case). Structure beyond that band has been folded into it by `pool`.
     """
-    rows, columns = (
-        resampling_matrix(n, (np.arange(N) + 0.5) / factor)
-        for n, N in zip(pooled.shape, shape, strict=True)
-    )
-    return resample(pooled, rows, columns)
+
+    def matrix(n: int, N: int) -> NDArray[np.float64]:
+        k = np.maximum(np.arange(n), 1e-9)
+        damping = np.sin(np.pi * k / (2 * n)) / (factor * np.sin(np.pi * k / (2 * n * factor)))
+        return _series(n, (np.arange(N) + 0.5) / factor, 1 / damping)
+
+    return resample(pooled, *(matrix(n, N) for n, N in zip(pooled.shape, shape, strict=True)))
 
 
 class Tile(NamedTuple):

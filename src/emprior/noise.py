@@ -246,15 +246,21 @@ class ClippedPoisson(Poisson):
             )
 
     @property
-    def _ceiling(self) -> int:
+    def ceiling(self) -> int:
+        """The count c from which on all are shown as the maximum."""
         # The small slack keeps 1 / 0.04 = 25.000000000000004 at 25.
         return max(1, math.ceil((self.maximum - self.offset) / self.gain - 1e-6))
+
+    @property
+    def _level(self) -> float:
+        # The maximum in counts; below the ceiling where it lies between two counts.
+        return (self.maximum - self.offset) / self.gain
 
     def _tail(self, rate: Array) -> tuple[Array, Array, Array]:
         """Return P(N = c − 1), P(N ≤ c − 1) and P(N ≥ c), in double precision."""
         xp = array_namespace(rate)
-        c, rate = self._ceiling, xp.astype(rate, xp.float64)
-        special, order = _special(rate), xp.zeros_like(rate) + self._ceiling
+        c, rate = self.ceiling, xp.astype(rate, xp.float64)
+        special, order = _special(rate), xp.zeros_like(rate) + self.ceiling
         last = xp.exp((c - 1) * xp.log(rate) - rate - math.lgamma(c))
         above = xp.clip(special.gammainc(order, rate), min=np.finfo(np.float64).tiny)
         return last, special.gammaincc(order, rate), above
@@ -263,17 +269,17 @@ class ClippedPoisson(Poisson):
         """Return the mean of the clipped value, below `clean` where clipping bites."""
         xp, rate = array_namespace(clean), self._rate(clean)
         last, below, above = self._tail(rate)
-        counts = rate * (below - last) + self._ceiling * above
+        counts = rate * (below - last) + self._level * above
         return xp.astype(self.gain * counts + self.offset, clean.dtype)
 
     def variance(self, clean: Array) -> Array:
         """Return the variance of the clipped value."""
-        xp, rate, c = array_namespace(clean), self._rate(clean), self._ceiling
+        xp, rate, c = array_namespace(clean), self._rate(clean), self.ceiling
         last, below, above = self._tail(rate)
-        mean = rate * (below - last) + c * above
+        mean = rate * (below - last) + self._level * above
         # P(N ≤ c − 3) = P(N ≤ c − 1) − p(c − 1) − p(c − 2), and p(c − 2) = p(c − 1)·(c − 1)/rate.
         square = rate**2 * (below - last) - rate * (c - 1) * last + rate * (below - last)
-        square = square + c**2 * above
+        square = square + self._level**2 * above
         return xp.astype(self.gain**2 * xp.clip(square - mean**2, min=0.0), clean.dtype)
 
     def sample(self, clean: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
@@ -305,7 +311,7 @@ class ClippedPoisson(Poisson):
         """
         xp, rate = array_namespace(clean), self._rate(clean)
         last, below, above = self._tail(rate)
-        information = (below - last * (self._ceiling - rate)) / rate + last**2 / above
+        information = (below - last * (self.ceiling - rate)) / rate + last**2 / above
         return xp.astype(information / self.gain**2, clean.dtype)
 
     def pooled(self, factor: int) -> None:  # type: ignore[override]

@@ -1,0 +1,68 @@
+"""Every denoiser by name; all are called alike."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable
+
+from emprior.denoisers.base import Denoiser, Estimate
+from emprior.errors import OptionError
+
+__all__ = ["DENOISERS", "Denoiser", "Estimate", "make"]
+
+
+def _classical(name: str) -> Callable[[], Denoiser]:
+    """Return a factory of one method on the frame's own grid; nothing is imported before."""
+
+    def factory() -> Denoiser:
+        return getattr(importlib.import_module("emprior.denoisers.classical"), name)()
+
+    return factory
+
+
+def _pooled(name: str) -> Callable[[], Denoiser]:
+    """Return a factory of one method on the pooled grid."""
+
+    def factory() -> Denoiser:
+        from emprior.denoisers.pooled import Pooled
+
+        return Pooled(_classical(name)())
+
+    return factory
+
+
+DENOISERS: dict[str, Callable[[], Denoiser]] = {
+    "identity": _classical("Identity"),
+    "constant": _classical("Constant"),
+    "blur": _classical("Blur"),
+    "wiener": _classical("Wiener"),
+    "wavelet": _classical("Wavelet"),
+    "nlm": _classical("NonLocalMeans"),
+    "tv": _classical("TotalVariation"),
+    "bm3d": _classical("BM3D"),
+    "pooled-wavelet": _pooled("Wavelet"),
+    "pooled-nlm": _pooled("NonLocalMeans"),
+    "pooled-tv": _pooled("TotalVariation"),
+    "pooled-bm3d": _pooled("BM3D"),
+}
+"""Factories by name. Linear filters choose their own band, so that pooling would add nothing."""
+
+
+def make(name: str) -> Denoiser:
+    """Return a denoiser with its default settings.
+
+    Raises
+    ------
+    OptionError
+        If there is none of this name; the nearest one is offered.
+    """
+    if name not in DENOISERS:
+        near = difflib.get_close_matches(str(name).lower(), DENOISERS, n=1, cutoff=0.4)
+        raise OptionError(
+            f"a denoiser named {name!r}",
+            expected=f"one of {', '.join(DENOISERS)}",
+            why="each name stands for one method with its default settings",
+            fix=f"try {near[0]!r}" if near else "choose one of these",
+        )
+    return DENOISERS[name]()
