@@ -1,0 +1,88 @@
+"""What a person sees while work goes on: bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console as RichConsole
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from emprior.errors import EmpriorWarning
+
+
+class Console:
+    """Says things on standard error, so that standard output stays free for results.
+
+    Parameters
+    ----------
+    quiet : bool
+        Say only errors and warnings.
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self._rich = RichConsole(stderr=True, highlight=False)
+
+    def say(self, text: str) -> None:
+        """Say one line, unless quiet."""
+        if not self.quiet:
+            self._rich.print(text, markup=False, soft_wrap=True)
+
+    def complain(self, kind: str, text: str) -> None:
+        """Say an error or a warning, also when quiet."""
+        colour = "red" if kind == "error" else "yellow"
+        self._rich.print(f"{kind}: ", style=f"bold {colour}", end="")
+        self._rich.print(text, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def progress(self, task: str) -> Iterator[Callable[[float], None]]:
+        """Give a function that takes the share of a task done, from 0 to 1."""
+        if self.quiet:
+            yield lambda share: None
+        elif self._rich.is_terminal:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.percentage:>3.0f}%"),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+            )
+            with Progress(*columns, console=self._rich) as bars:
+                bar = bars.add_task(task, total=1.0)
+                yield lambda share: bars.update(bar, completed=share)
+        else:
+            yield _Lines(self, task)
+
+    @contextmanager
+    def warnings(self) -> Iterator[None]:
+        """Say this package's warnings as lines, each text once; leave others as they are."""
+        said: set[str] = set()
+
+        def show(message: Warning | str, category: type[Warning], *where: object) -> None:
+            if not issubclass(category, EmpriorWarning):
+                plain(message, category, *where)  # type: ignore[arg-type]
+            elif str(message) not in said:
+                said.add(str(message))
+                self.complain("warning", str(message))
+
+        with warnings.catch_warnings():
+            plain = warnings.showwarning
+            warnings.simplefilter("always", EmpriorWarning)
+            warnings.showwarning = show  # type: ignore[assignment]
+            yield
+
+
+class _Lines:
+    """Progress where there is no terminal: a line at every tenth."""
+
+    def __init__(self, console: Console, task: str) -> None:
+        self._console, self._task, self._next = console, task, 0.0
+
+    def __call__(self, share: float) -> None:
+        if share >= self._next:
+            self._console.say(f"{self._task}: {share:.0%}")
+            self._next = (int(share * 10 + 1e-9) + 1) / 10
+            sys.stderr.flush()

@@ -1,0 +1,192 @@
+"""How candidates move: gradient descent of four kinds, and Gauss–Newton."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from emprior.inversion.problem import LatentProblem
+
+
+class Status(IntEnum):
+    """Where a candidate stands."""
+
+    RUNNING = 0
+    CONVERGED = 1
+    STALLED = 2
+    NON_FINITE = 3
+
+    @property
+    def sentence(self) -> str:
+        """Say it in words."""
+        return {
+            Status.RUNNING: "the steps ran out while the objective was still falling",
+            Status.CONVERGED: "the objective changes by less than the tolerance",
+            Status.STALLED: "no step lowers the objective any further",
+            Status.NON_FINITE: "the objective is not a finite number",
+        }[self]
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """Candidates on their way.
+
+    Attributes
+    ----------
+    z : (T, K, D) Tensor
+    value : (T, K) Tensor
+        Objective at `z`.
+    status : (T, K) Tensor of int
+        `Status` values.
+    memory : object
+        The solver's own.
+    """
+
+    z: Tensor
+    value: Tensor
+    status: Tensor
+    memory: Any = None
+
+    def select(self, index: Tensor) -> Tensor:
+        """Return the latents at candidate indices (T, k)."""
+        return torch.gather(self.z, 1, index[..., None].expand(-1, -1, self.z.shape[-1]))
+
+
+class Solver(ABC):
+    """Moves all candidates of a problem by one step; keeps each candidate's best."""
+
+    @abstractmethod
+    def init(self, problem: LatentProblem, z: Tensor) -> State:
+        """Start from latents (T, K, D)."""
+
+    @abstractmethod
+    def step(self, problem: LatentProblem, state: State) -> State:
+        """Move every running candidate once."""
+
+
+@dataclass(frozen=True)
+class FirstOrder(Solver):
+    """A stochastic-gradient family optimiser of PyTorch on the latents.
+
+    Parameters
+    ----------
+    optimiser : {"adam", "adamw", "sgd", "asgd"}
+        The four that Chen & Stanley compare (figure 12a).
+    lr : float
+        Learning rate; 0.01 is the paper's for Adam.
+    limit : float, optional
+        Bound on every latent number; the paper's notebooks clamp to [-5, 5].
+    """
+
+    optimiser: Literal["adam", "adamw", "sgd", "asgd"] = "adam"
+    lr: float = 1e-2
+    limit: float | None = 5.0
+
+    def init(self, problem: LatentProblem, z: Tensor) -> State:
+        """Start from latents (T, K, D)."""
+        variable = z.detach().clone().requires_grad_()
+        kind = {
+            "adam": torch.optim.Adam,
+            "adamw": torch.optim.AdamW,
+            "sgd": torch.optim.SGD,
+            "asgd": torch.optim.ASGD,
+        }[self.optimiser]
+        memory = (variable, kind([variable], lr=self.lr))
+        unknown = torch.full(z.shape[:2], torch.inf).to(z)
+        return State(variable.detach().clone(), unknown, torch.zeros_like(unknown).int(), memory)
+
+    def step(self, problem: LatentProblem, state: State) -> State:
+        """Take one step of the optimiser; the state keeps the best point seen."""
+        variable, optimiser = state.memory
+        value, variable.grad = problem.gradient(variable)
+        better = value < state.value
+        z = torch.where(better[..., None], variable.detach(), state.z)
+        finite = torch.isfinite(value) & torch.isfinite(variable.grad).all(-1)
+        variable.grad[~finite] = 0.0
+        optimiser.step()
+        if self.limit is not None:
+            with torch.no_grad():
+                variable.clamp_(-self.limit, self.limit)
+        status = torch.where(finite, Status.RUNNING, Status.NON_FINITE).int()
+        return State(z, torch.where(better, value, state.value), status, state.memory)
+
+
+@dataclass(frozen=True)
+class GaussNewton(Solver):
+    """Damped Gauss–Newton (Levenberg–Marquardt) with the noise model's Fisher information.
+
+    Each step solves ``(Jᵀ·F·J + w·I + damping·I)·d = −gradient`` by conjugate gradients, all
+    candidates at once, and accepts ``z + d`` where it lowers the objective.
+
+    Parameters
+    ----------
+    iterations : int
+        Conjugate-gradient iterations a step.
+    damping : float
+        First damping, relative to the prior's own curvature 1/N.
+    tolerance : float
+        Converged when a step lowers the objective by less than this share of a nat over all
+        pixels.
+    """
+
+    iterations: int = 10
+    damping: float = 1.0
+    tolerance: float = 1e-2
+
+    def init(self, problem: LatentProblem, z: Tensor) -> State:
+        """Start from latents (T, K, D)."""
+        value = problem.value(z)
+        status = torch.where(torch.isfinite(value), Status.RUNNING, Status.NON_FINITE).int()
+        return State(z.detach().clone(), value, status, torch.full_like(value, self.damping))
+
+    def step(self, problem: LatentProblem, state: State) -> State:
+        """Take one damped step, accepted candidate by candidate."""
+        damping = state.memory
+        value, gradient, curvature = problem.linearise(state.z)
+        shift = (damping / problem.pixels)[..., None]
+        move = conjugate_gradients(lambda v: curvature(v) + shift * v, -gradient, self.iterations)
+        running = state.status == Status.RUNNING
+        move = torch.where(running[..., None], torch.nan_to_num(move), 0.0)
+        moved = problem.value(state.z + move)
+        accepted = running & (moved < value)
+        gain = torch.where(accepted, value - moved, 0.0) * problem.pixels
+        converged = running & accepted & (gain < self.tolerance)
+        stalled = running & ~accepted & (damping > 1e8 * self.damping)
+        status = torch.where(converged, Status.CONVERGED, state.status)
+        status = torch.where(stalled, Status.STALLED, status).int()
+        return replace(
+            state,
+            z=torch.where(accepted[..., None], state.z + move, state.z),
+            value=torch.where(accepted, moved, value),
+            status=status,
+            memory=torch.where(accepted, damping / 5, damping * 10),
+        )
+
+
+def conjugate_gradients(matrix: Any, right: Tensor, iterations: int) -> Tensor:
+    """Solve ``matrix(x) = right`` for a batch of symmetric positive definite systems.
+
+    Parameters
+    ----------
+    matrix : callable
+        From (..., D) to (..., D), acting on each system alone.
+    right : (..., D) Tensor
+    iterations : int
+    """
+    x, residual = torch.zeros_like(right), right
+    direction, square = residual, (residual**2).sum(-1, keepdim=True)
+    first = square
+    for _ in range(iterations):
+        if bool((square <= 1e-10 * first).all()):
+            break
+        product = matrix(direction)
+        step = square / (direction * product).sum(-1, keepdim=True).clamp(min=1e-38)
+        x, residual = x + step * direction, residual - step * product
+        square, previous = (residual**2).sum(-1, keepdim=True), square
+        direction = residual + square / previous.clamp(min=1e-38) * direction
+    return x
