@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -82,9 +83,9 @@ def test_linearisation_agrees_with_an_explicit_jacobian(problem: LatentProblem, 
     torch.testing.assert_close(value, problem.value(z))
     torch.testing.assert_close(gradient, problem.gradient(z)[1])
     for t in range(2):
-        J = torch.func.jacfwd(lambda u, t=t: problem.image(u[None, None].expand(2, 1, -1))[t, 0])(
-            z[t, 0]
-        ).reshape(problem.pixels, -1)
+        J = torch.autograd.functional.jacobian(
+            lambda u, t=t: problem.image(u.expand(2, 1, -1))[t, 0].reshape(-1), z[t, 0]
+        )
         fisher = problem.noise.fisher(problem.image(z)[t, 0]).reshape(-1)
         expected = (J.T @ (fisher * (J @ v[t, 0])) + 0.7 * v[t, 0]) / problem.pixels
         torch.testing.assert_close(curvature(v)[t, 0], expected)
@@ -158,7 +159,7 @@ def test_survivors_are_the_best_and_never_worsen(generator, rng) -> None:
     search = Search(PriorStart(6), (Stage(FirstOrder(), 10, keep=3), Stage(FirstOrder(), 10)))
     inversion = invert(problem, search, rng, record_every=1)
     first = [entry for entry in inversion.trace if entry["stage"] == 0]
-    for before, after in zip(first, first[1:], strict=False):
+    for before, after in itertools.pairwise(first):
         assert np.all(np.array(after["value"]) <= np.array(before["value"]))
     assert np.all(inversion.value.numpy() <= np.min(first[-1]["value"], axis=1))
     assert inversion.passes == problem.passes == 2 * 2 * (6 * 10 + 3 * 10)
@@ -166,7 +167,8 @@ def test_survivors_are_the_best_and_never_worsen(generator, rng) -> None:
 
 def test_status_says_how_it_ended(generator, rng) -> None:
     truth = planted(generator, 1, rng)
-    problem = LatentProblem(generator, Gaussian(0.01), truth)
+    noise = Gaussian(0.1)
+    problem = LatentProblem(generator, noise, torch.from_numpy(noise.sample(truth.numpy(), rng)))
     patient = Search(PriorStart(4), (Stage(FirstOrder(lr=0.1), 20), Stage(GaussNewton(), 60)))
     converged = invert(problem, patient, rng)
     assert converged.status == (Status.CONVERGED,)

@@ -58,6 +58,7 @@ def denoise(
     noise: str | NoiseModel = "auto",
     method: str = "prior",
     prior: str | Path = "default",
+    search: str = "default",
     seed: int = 0,
     force: bool = False,
     device: str = "auto",
@@ -78,6 +79,8 @@ def denoise(
         Any of `emprior.denoisers.DENOISERS`.
     prior : str or path
         A shipped prior's name or a weight file; for method "prior".
+    search : str
+        One of `emprior.inversion.SEARCHES`; for method "prior".
     seed : int
         Of all random draws: the same arguments give the same result.
     force : bool
@@ -123,7 +126,9 @@ def denoise(
                 EmpriorWarning,
                 stacklevel=2,
             )
-        denoiser = replace(make("prior"), prior=prior, device=device, progress=progress)
+        denoiser = replace(
+            make("prior"), prior=prior, search=search, device=device, progress=progress
+        )
         if force:
             estimate = denoiser(micrograph, found.noise, rng)
         else:

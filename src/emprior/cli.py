@@ -12,7 +12,7 @@ import typer
 
 from emprior import __version__
 from emprior.console import Console
-from emprior.errors import EmpriorError, OutputError
+from emprior.errors import EmpriorError
 
 app = typer.Typer(
     name="emprior",
@@ -92,7 +92,7 @@ def denoise(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     force: Annotated[
         bool,
-        typer.Option("--force", help="Take the prior's answer though the data speaks against."),
+        typer.Option("--force", help="Take the prior's answer whatever the data says."),
     ] = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -109,16 +109,17 @@ def denoise(
 
         settings = Settings(method, noise, prior, pixel_size, seed, device, force)
         settings.check()
-        plan = plan_outputs(expand(inputs), out, overwrite=overwrite)
+        sources = expand(inputs)
+        targets = plan_outputs(sources, out, overwrite=overwrite)
         failed = 0
-        for source, target in plan:
+        for source, target in zip(sources, targets, strict=True):
             try:
                 with console.progress(source.name) as progress:
                     frames = denoise_file(
                         source, target, settings, overwrite=overwrite, progress=progress
                     )
             except EmpriorError as error:
-                if len(plan) == 1:
+                if len(sources) == 1:
                     raise
                 # One bad file must not cost the others their night of computing.
                 console.complain("error", f"{source}: {error}")
@@ -129,7 +130,7 @@ def denoise(
             noises = ", ".join(sorted({str(frame.noise) for frame in frames})[:3])
             console.say(f"{source.name} → {target} ({methods}; {noises}; {seconds:.1f} s)")
         if failed:
-            console.complain("error", f"{failed} of {len(plan)} files were not denoised")
+            console.complain("error", f"{failed} of {len(sources)} files were not denoised")
             raise typer.Exit(2)
 
 
@@ -188,8 +189,12 @@ def train(
 
         directory = run_directory(out)
         with console.progress("training") as progress:
-            train(recipe, directory, resume=resume, device=device, progress=progress)
-        console.say(f"prior in {directory}")
+            outcome = train(recipe, directory, resume=resume, device=device, progress=progress)
+        console.say(outcome.message)
+        if outcome.prior:
+            console.say(f"prior in {outcome.prior}")
+        if outcome.status != "finished":
+            raise typer.Exit({"diverged": 1, "interrupted": 130}[outcome.status])
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Held-out evidence: how well does an estimate predict pixels that it has not seen?"""
+"""Held-out evidence: how well an estimate predicts pixels that it has not seen."""
 
 from __future__ import annotations
 

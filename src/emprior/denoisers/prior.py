@@ -13,6 +13,7 @@ from torch import Tensor
 
 from emprior.denoisers.base import Denoiser, Estimate
 from emprior.denoisers.classical import Constant
+from emprior.device import choose_device
 from emprior.errors import OptionError
 from emprior.generators import Generator
 from emprior.grid import Tile, blend, pool, tiles
@@ -104,7 +105,7 @@ class Prior(Denoiser):
 
         images: list[Any] = []
         found: list[Tensor] = []
-        trace: dict[str, Any] = {"prior": card.name, "search": self.search, "tiles": len(windows)}
+        trace: dict[str, Any] = {"prior": str(self.prior), "data": card.data, "search": self.search, "tiles": len(windows)}
         statuses: list[str] = []
         for first in range(0, len(windows), _AT_ONCE):
             chunk = slice(first, first + _AT_ONCE)
@@ -127,28 +128,6 @@ class Prior(Denoiser):
         trace["latent"] = latents.tolist()
         image = blend(micrograph.shape, windows, images).astype(np.float32)
         return Estimate(image, trace=trace), latents
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the named device; "auto" is the GPU where there is one.
-
-    Raises
-    ------
-    OptionError
-        If there is no such device here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.empty(0, device=name)
-        return torch.device(name)
-    except (RuntimeError, AssertionError) as error:
-        raise OptionError(
-            f"device {name!r}",
-            expected="auto, cpu, or a GPU of this machine such as cuda",
-            why=f"PyTorch cannot use it: {str(error).splitlines()[0]}",
-            fix="leave --device out to take what there is",
-        ) from error
 
 
 def guess_exposure(micrograph: Micrograph, noise: NoiseModel) -> Exposure:
