@@ -1,0 +1,140 @@
+"""Under which name a result is written, checked before any work starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from emprior.errors import OutputError
+from emprior.io.sidecar import sidecar_path
+
+FORMATS = {
+    ".hspy": "HyperSpy; keeps everything",
+    ".tif": "TIFF for Fiji and DigitalMicrograph",
+    ".tiff": "TIFF for Fiji and DigitalMicrograph",
+    ".mrc": "MRC2014",
+    ".emd": "Berkeley EMD",
+    ".npy": "NumPy array, pixels only",
+    ".png": "16-bit grey levels, to look at",
+}
+_ALTERNATIVES = ".hspy (keeps everything), .tif (Fiji), .mrc, .emd, .npy or .png (to look at)"
+
+
+def output_path(source: Path, out: Path) -> Path:
+    """Return where the result of one input goes.
+
+    Parameters
+    ----------
+    source : Path
+        The input file.
+    out : Path
+        A file name, whose suffix names the format, or an existing directory: there the result has
+        the input's name and format, or becomes ``.hspy`` where the format cannot be written, or
+        would lose intensities (``.png``).
+
+    Raises
+    ------
+    OutputError
+        If the suffix names no format that can be written.
+    """
+    if out.is_dir():
+        suffix = source.suffix.lower()
+        kept = suffix in FORMATS and suffix != ".png"
+        return out / (source.name if kept else source.stem + ".hspy")
+    suffix = out.suffix.lower()
+    if suffix not in FORMATS:
+        raise OutputError(
+            f"cannot write {out}: " + (f"the suffix {suffix!r}" if suffix else "no suffix"),
+            expected=f"{_ALTERNATIVES}, or an existing directory",
+            why="the suffix names the format, and vendors' formats can only be read",
+            fix=f"write {out.with_suffix('.hspy').name} instead"
+            if out.name
+            else "name an output file",
+        )
+    return out
+
+
+def check_output(path: Path, sources: Sequence[Path] = (), *, overwrite: bool = False) -> None:
+    """Check that a file may be written, without touching anything.
+
+    Raises
+    ------
+    OutputError
+        If the directory is missing or closed, if the file is one of the sources (also through a
+        link, or by another case of its letters), or if it exists and ``overwrite`` is not set.
+    """
+    output_path(path, path)
+    parent = path.parent
+    if path.is_dir() or not parent.is_dir():
+        missing = path if path.is_dir() else parent
+        raise OutputError(
+            f"cannot write {path}: "
+            + ("it is a directory" if path.is_dir() else f"there is no directory {parent}"),
+            expected="a file name in an existing directory",
+            why="directories are not made, so that a typing error leaves no trace",
+            fix=f"run: mkdir -p {missing}" if missing is parent else "choose another name",
+        )
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"cannot write {path}: the directory {parent} is closed to you",
+            expected="a directory in which files may be made",
+            why="a result appears under its name only when it is complete, by renaming",
+            fix="choose another directory, or change its permissions",
+        )
+    for source in sources:
+        if _same(path, source):
+            raise OutputError(
+                f"cannot write {path}: it is the input {source}",
+                expected="another name than the input's",
+                why="an input is never overwritten: the raw data cannot be had back",
+                fix="choose another name or directory",
+            )
+    beside = () if path.suffix.lower() == ".hspy" else (sidecar_path(path),)
+    for target in (path, *beside):
+        if not overwrite and os.path.lexists(target):
+            raise OutputError(
+                f"cannot write {path}: {target} exists",
+                expected="a name that is free",
+                why="results are not overwritten unless that is asked for",
+                fix="add --overwrite (in Python: overwrite=True), or choose another name",
+            )
+
+
+def plan_outputs(sources: Sequence[Path], out: Path, *, overwrite: bool = False) -> list[Path]:
+    """Return one checked output for each input.
+
+    Raises
+    ------
+    OutputError
+        As `output_path` and `check_output` do; also if several inputs would share one output.
+    """
+    if len(sources) > 1 and not out.is_dir():
+        raise OutputError(
+            f"{len(sources)} inputs for the one output {out}",
+            expected="an existing directory",
+            why="each input has a result of its own",
+            fix=f"run: mkdir -p {out.with_suffix('')}, and give that",
+        )
+    planned: dict[str, Path] = {}
+    outputs = []
+    for source in sources:
+        path = output_path(source, out)
+        # Names that differ by case alone are one file on Windows, macOS and many shares.
+        other = planned.setdefault(str(path).casefold(), source)
+        if other is not source:
+            raise OutputError(
+                f"{other} and {source} would both become {path}",
+                expected="inputs of different names",
+                why="the second result would overwrite the first",
+                fix="denoise them into different directories",
+            )
+        check_output(path, sources, overwrite=overwrite)
+        outputs.append(path)
+    return outputs
+
+
+def _same(path: Path, source: Path) -> bool:
+    if path.exists() and source.exists() and path.samefile(source):
+        return True
+    return str(path.resolve()).casefold() == str(source.resolve()).casefold()
