@@ -43,10 +43,9 @@ DENOISERS: dict[str, Callable[[], Denoiser]] = {
     "bm3d": _classical("BM3D"),
     "pooled-wavelet": _pooled("Wavelet"),
     "pooled-nlm": _pooled("NonLocalMeans"),
-    "pooled-tv": _pooled("TotalVariation"),
     "pooled-bm3d": _pooled("BM3D"),
 }
-"""Factories by name. Linear filters choose their own band, so that pooling would add nothing."""
+"""Factories by name. Linear filters and total variation gain nothing from pooling."""
 
 
 def make(name: str) -> Denoiser:

@@ -170,7 +170,7 @@ def _outcomes(noise: Poisson | PoissonGaussian, rate: Values, count: int) -> tup
     else:
         counts = np.arange(_most(rate.max(initial=0) * count))
         probability = _poisson(counts, rate * count)
-    values = noise.gain / count * counts + noise.offset
+    values: Values = noise.gain / count * counts + noise.offset
     if isinstance(noise, PoissonGaussian):
         values = np.add.outer(values, noise.sigma / np.sqrt(count) * _NODES).ravel()
         probability = (probability[..., None] * _WEIGHTS).reshape(len(rate), -1)
