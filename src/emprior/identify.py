@@ -183,7 +183,7 @@ def _clip(line: Line, pixels: Pixels, noise: Poisson) -> tuple[Poisson, list[str
     beyond = special.gammainc(c + 1, rate)  # P(N > c)
     expected = float(beyond.mean()) * pixels.size
     at = int(np.count_nonzero(pixels >= largest - 1e-3 * noise.gain))
-    if expected < 8 or at < expected / 2:
+    if expected < 5 or at < expected / 2:
         return noise, []
     said = (
         f"{at:,} pixels stand at the largest value {largest:.6g} and none beyond, where a Poisson "

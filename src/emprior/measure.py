@@ -274,16 +274,23 @@ def find_comb(frame: Frame, low: float, high: float) -> Comb | None:
     if not 2 <= first <= last:
         return None
     k = first + int(np.argmax(strength[first : last + 1]))
-    left, top, right = strength[k - 1 : k + 2]
     # A broad smooth distribution has no peak, and an overtone has its fundamental below it.
-    below = max(1.6 * strength[k // 2], 1.25 * max(strength[round(k / n)] for n in (3, 4, 5)))
-    if top < max(below, left, right):
+    below = 1.05 * max(strength[round(k / n)] for n in (2, 3, 4, 5))
+    if strength[k] < max(below, strength[k - 1], strength[k + 1]):
         return None
-    vertex = 0.5 * (left - right) / (left - 2 * top + right) if left + right < 2 * top else 0.0
-    period = float(fine * span / (k + vertex))
+    # Few electrons make a broad peak that readout noise shifts; the teeth themselves are sharper.
+    period = fine * span / k
     wave = complex(frame.counts @ np.exp(2j * np.pi / period * frame.levels))
     phase = math.atan2(wave.imag, wave.real) * period / (2 * math.pi)
-    return Comb(period, phase, abs(wave) / float(frame.counts.sum()))
+    for _ in range(3):
+        tooth = np.round((frame.levels - phase) / period)
+        if np.ptp(tooth) == 0:
+            return None
+        period, phase = (float(c) for c in np.polyfit(tooth, frame.levels, 1, w=frame.counts**0.5))
+        if period <= 0:
+            return None
+    wave = complex(frame.counts @ np.exp(2j * np.pi / period * frame.levels))
+    return Comb(period, math.remainder(phase, period), abs(wave) / float(frame.counts.sum()))
 
 
 # -------------------------------------------------------------------------------------- whiteness
