@@ -178,6 +178,7 @@ def load(name_or_path: str | Path = "default") -> tuple[Generator, Card]:
         of absurd size, or does not hold exactly the weights that its card describes.
     """
     import torch
+    from safetensors import SafetensorError
     from safetensors.torch import load as from_bytes
 
     from emprior.generators import Generator
@@ -192,19 +193,23 @@ def load(name_or_path: str | Path = "default") -> tuple[Generator, Card]:
         raise WeightsError(
             f"{path}: {error.got}", expected=error.expected, why=error.why, fix=error.fix
         ) from error
-    wanted = {name: list(tensor.shape) for name, tensor in generator.state_dict().items()}
-    found = {name: entry["shape"] for name, entry in header.items()}
-    if wanted != found:
-        differing = sorted(
-            name for name in wanted.keys() | found if wanted.get(name) != found.get(name)
-        )
-        name = differing[0]
+    wanted = {
+        name: (list(tensor.shape), tensor.is_floating_point())
+        for name, tensor in generator.state_dict().items()
+    }
+    found = {name: (entry["shape"], entry["dtype"] != "I64") for name, entry in header.items()}
+    if differing := sorted(
+        name for name in wanted.keys() | found if wanted.get(name) != found.get(name)
+    ):
         raise _unfit(
             path,
-            f"{len(differing)} tensors differ from the architecture on its card, first {name}: "
-            f"{found.get(name, 'absent')} for {wanted.get(name, 'no such tensor')}",
+            f"{len(differing)} of its tensors do not fit the architecture on its card, the first "
+            f"is {differing[0]}",
         )
-    tensors = from_bytes(content)
+    try:
+        tensors = from_bytes(content)
+    except SafetensorError as error:
+        raise _unfit(path, str(error)) from error
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise _unfit(path, f"tensor {name} holds NaN or infinite values")
@@ -293,6 +298,8 @@ def _card(path: Path, metadata: dict[str, str]) -> Card:
         for item in dataclasses.fields(Card):
             if type(values[item.name]) is not _PLAIN[str(item.type)]:
                 raise TypeError(f"{item.name} is {values[item.name]!r}")
+        if not all(type(value) in (int, float) for value in card.measured.values()):
+            raise TypeError("measured holds more than numbers")
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise _unfit(path, f"a card that cannot be read ({error})") from error
     return card

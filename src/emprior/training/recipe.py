@@ -8,7 +8,6 @@ from pydantic import Field
 
 from emprior.recipes import Recipe
 
-
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 

@@ -28,7 +28,8 @@ import torch
 from numpy.typing import NDArray
 
 from emprior import weights
-from emprior.errors import OptionError, RecipeError
+from emprior.device import choose_device
+from emprior.errors import RecipeError
 from emprior.recipes import load
 from emprior.training import checkpoint, folder
 from emprior.training.adversarial import Adversarial
@@ -95,7 +96,7 @@ def train(
     resume : bool
         Continue from the newest checkpoint in it, or begin if there is none yet.
     device : str
-        ``"cpu"``, ``"cuda"``, or ``"auto"`` for CUDA where there is a device.
+        ``"cpu"``, ``"cuda"``, or ``"auto"`` for a GPU where there is one.
     progress : callable, optional
         Called after each update with the part of the budget that is used, from 0 to 1.
     data : Micrographs, optional
@@ -120,7 +121,7 @@ def train(
     """
     if not isinstance(recipe, AdversarialRecipe):
         recipe = load(recipe, AdversarialRecipe)
-    where = _device(device)
+    where = choose_device(device)
     if data is None:
         from emprior.datasets import Dataset
 
@@ -170,7 +171,7 @@ class _Run:
     def loop(self, progress: Callable[[float], object] | None) -> Outcome:
         output = self.recipe.output
         if not (self.path / "samples" / "crops.png").exists():
-            crops = self._crops(_GRID**2, _stream(self.recipe, _CROPS, 0))
+            crops = draw_crops(self.data, self.recipe, _GRID**2, _stream(self.recipe, _CROPS, 0))
             folder.write_grid(self.path / "samples" / "crops.png", crops)
         started = time.monotonic() - self.seconds
         with (self.path / "log.jsonl").open("a", encoding="utf-8", buffering=1) as log:
@@ -203,20 +204,9 @@ class _Run:
 
     def _update(self) -> dict[str, float]:
         rng = _stream(self.recipe, _UPDATE, self.step)
-        seen = self.images + self.recipe.optimisation.batch
-        crops = torch.from_numpy(self._crops(self.recipe.optimisation.batch, rng))
-        return self.trainer.update(crops[:, None].to(self.device), seen, rng)
-
-    def _crops(self, n: int, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Draw crops at the generator's sampling, mirrored at random, (n, H, W)."""
-        settings = self.recipe.data
-        extent = self.recipe.generator.size * settings.stride
-        images = self.data.crops(n, (extent, extent), rng).images
-        images = images[:, :: settings.stride, :: settings.stride]
-        for axis in {"none": (), "horizontal": (2,), "both": (1, 2)}[settings.flips]:
-            chosen = rng.random(n) < 0.5
-            images = np.where(chosen[:, None, None], np.flip(images, axis), images)
-        return np.ascontiguousarray(images, dtype=np.float32)
+        batch = self.recipe.optimisation.batch
+        crops = torch.from_numpy(draw_crops(self.data, self.recipe, batch, rng))
+        return self.trainer.update(crops[:, None].to(self.device), self.images + batch, rng)
 
     def _checkpoint(self) -> bool:
         facts = {"seconds": self.seconds}
@@ -256,21 +246,20 @@ class _Run:
         return Outcome(status, message, self.step, self.images, self.seconds, found)
 
 
+def draw_crops(
+    data: Micrographs, recipe: AdversarialRecipe, n: int, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Draw crops at the sampling of the generator, mirrored at random, (n, H, W)."""
+    stride, extent = recipe.data.stride, recipe.generator.size * recipe.data.stride
+    images = data.crops(n, (extent, extent), rng).images[:, ::stride, ::stride]
+    for axis in {"none": (), "horizontal": (2,), "both": (1, 2)}[recipe.data.flips]:
+        chosen = rng.random(n) < 0.5
+        images = np.where(chosen[:, None, None], np.flip(images, axis), images)
+    return np.ascontiguousarray(images, dtype=np.float32)
+
+
 def _stream(recipe: AdversarialRecipe, purpose: int, number: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(recipe.seed, spawn_key=(purpose, number)))
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name != "cpu" and not (name.split(":")[0] == "cuda" and torch.cuda.is_available()):
-        raise OptionError(
-            f"device {name!r}",
-            expected="'cpu', or 'cuda' where PyTorch finds a device",
-            why="the training runs there",
-            fix="leave the device out to take what is there",
-        )
-    return torch.device(name)
 
 
 def _check_crops(recipe: AdversarialRecipe, data: Micrographs) -> None:

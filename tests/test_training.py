@@ -1,0 +1,416 @@
+"""Training learns, survives being killed, and says what went wrong."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from emprior import weights
+from emprior.errors import FileError, OptionError, OutputError, RecipeError
+from emprior.recipes import load
+from emprior.training import AdversarialRecipe, run_directory, train
+from emprior.training.adversarial import Adversarial, settle
+from emprior.training.run import draw_crops
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+
+
+class Stripes:
+    """Vertical stripes of period 8 pixels at any phase: one number tells an image."""
+
+    pixel_size = 0.2
+    shape = (24, 40)
+    hash = "stripes"
+
+    def crops(self, n, shape, rng):
+        phase = rng.uniform(0, 2 * np.pi, (n, 1, 1))
+        images = 0.45 + 0.1 * np.sin(2 * np.pi * np.arange(shape[1]) / 8 + phase)
+        return SimpleNamespace(images=np.broadcast_to(images, (n, *shape)).astype(np.float32))
+
+
+def _recipe(images=160, **sections) -> AdversarialRecipe:
+    values = {
+        "kind": "adversarial",
+        "seed": 5,
+        "card": "Stripes. Not for crystals.",
+        "data": {"path": "nowhere"},
+        "generator": {"size": 16, "nz": 4, "ngf": 8},
+        "discriminator": {"ndf": 8},
+        "optimisation": {
+            "batch": 16,
+            "generator_rate": 1e-3,
+            "discriminator_rate": 1e-3,
+            "half_life": 1000,
+        },
+        "budget": {"images": images},
+        "output": {"log": 1, "checkpoint": 4, "samples": 6},
+    }
+    for key, section in sections.items():
+        values[key] = {**values[key], **section} if isinstance(section, dict) else section
+    return AdversarialRecipe.from_dict(values)
+
+
+def _trainer(**sections) -> Adversarial:
+    recipe = _recipe(**sections)
+    return Adversarial(recipe, 0.2, torch.device("cpu"), np.random.default_rng(0))
+
+
+def _real(n=16):
+    rng = np.random.default_rng(1)
+    return torch.from_numpy(draw_crops(Stripes(), _recipe(), n, rng))[:, None]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    # The promise of bit-for-bit repetition is for an equal number of threads.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def _log(run):
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+def _assert_same(run, other):
+    """Two runs hold the same log, samples, prior and newest checkpoint."""
+    assert _log(run) == _log(other)
+    files = [p.relative_to(run) for p in run.rglob("*") if p.is_file()]
+    assert sorted(files) == sorted(p.relative_to(other) for p in other.rglob("*") if p.is_file())
+    for name in files:
+        if name.suffix == ".safetensors":
+            one, two = load_file(run / name), load_file(other / name)
+            assert one.keys() == two.keys()
+            assert all(torch.equal(one[key], two[key]) for key in one), name
+        elif name.suffix == ".png":
+            assert (run / name).read_bytes() == (other / name).read_bytes()
+
+
+def test_it_learns_stripes_of_every_phase(tmp_path):
+    outcome = train(
+        _recipe(images=6400, output={"checkpoint": 500, "samples": 500}),
+        tmp_path / "run",
+        data=Stripes(),
+    )
+    assert outcome.status == "finished"
+    generator, _ = weights.load(outcome.prior)
+    images = generator(generator.sample_latent(256, np.random.default_rng(0)))[:, 0].numpy()
+    assert images.mean() == pytest.approx(0.45, abs=0.02)
+    assert images.std() == pytest.approx(0.1 / np.sqrt(2), rel=0.15)
+    spectrum = np.fft.rfft(images - images.mean((1, 2), keepdims=True), axis=2)
+    power = (np.abs(spectrum) ** 2).sum((0, 1))
+    assert power[2] / power.sum() > 0.9  # 16 pixels hold two periods
+    phases = np.angle(spectrum.sum(1)[:, 2])
+    assert abs(np.exp(1j * phases).mean()) < 0.5  # not one phase only: no mode collapse
+
+
+def test_an_extended_budget_continues_to_the_same_bits(tmp_path):
+    outcome = train(_recipe(), tmp_path / "straight", data=Stripes())
+    assert (outcome.step, outcome.images) == (10, 160)
+    train(_recipe(images=80), tmp_path / "extended", data=Stripes())
+    outcome = train(_recipe(), tmp_path / "extended", data=Stripes(), resume=True)
+    assert (outcome.status, outcome.step) == ("finished", 10)
+    # What the end of the first budget wrote besides.
+    (tmp_path / "extended" / "samples" / "000000005.png").unlink()
+    _assert_same(tmp_path / "straight", tmp_path / "extended")
+
+
+class _KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("last", [1, 4, 7, 9])
+def test_a_crash_between_checkpoints_loses_nothing(tmp_path, last):
+    train(_recipe(), tmp_path / "straight", data=Stripes())
+
+    def crash(share):
+        if share >= last / 10:
+            raise _KilledError
+
+    with pytest.raises(_KilledError):
+        train(_recipe(), tmp_path / "crashed", data=Stripes(), progress=crash)
+    with (tmp_path / "crashed" / "log.jsonl").open("a") as log:
+        log.write('{"step": 8, "ima')  # the torn line of a killed process
+    (tmp_path / "crashed" / "checkpoints" / ".000000009.0a1b2c3d.safetensors").write_bytes(b"half")
+    train(_recipe(), tmp_path / "crashed", data=Stripes(), resume=True)
+    _assert_same(tmp_path / "straight", tmp_path / "crashed")
+
+
+def test_a_run_killed_by_the_system_resumes_to_the_same_bits(tmp_path):
+    script = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "import torch; torch.set_num_threads(1)\n"
+        "from test_training import Stripes, _recipe\n"
+        "from emprior.training import train\n"
+        "train(_recipe(16 * 10**6, output={'checkpoint': 1}), sys.argv[1], data=Stripes())"
+    )
+    run = tmp_path / "killed"
+    process = subprocess.Popen([sys.executable, "-c", script, str(run)])
+    try:
+        log, deadline = run / "log.jsonl", time.monotonic() + 60
+        while not (log.exists() and log.read_text().count("\n") >= 20):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    steps = len(_log(run)) + 10
+    recipe = _recipe(16 * steps, output={"checkpoint": 1})
+    train(recipe, run, data=Stripes(), resume=True)
+    train(recipe, tmp_path / "straight", data=Stripes())
+    _assert_same(tmp_path / "straight", run)
+
+
+def test_ctrl_c_keeps_the_last_update(tmp_path):
+    def stop(share):
+        if share >= 0.7:
+            raise KeyboardInterrupt
+
+    outcome = train(_recipe(), tmp_path / "run", data=Stripes(), progress=stop)
+    assert (outcome.status, outcome.step) == ("interrupted", 7)
+    assert "resume" in outcome.message
+    assert (tmp_path / "run" / "checkpoints" / "000000007.safetensors").exists()
+
+
+def test_divergence_is_said_and_the_last_good_checkpoint_kept(tmp_path):
+    class Poisoned(Stripes):
+        calls = 0
+
+        def crops(self, n, shape, rng):
+            self.calls += 1
+            crops = super().crops(n, shape, rng)
+            return SimpleNamespace(images=crops.images * (np.nan if self.calls > 7 else 1))
+
+    outcome = train(_recipe(), tmp_path / "run", data=Poisoned())
+    assert outcome.status == "diverged"
+    assert "update 7" in outcome.message  # the first call drew the picture of the data
+    kept = tmp_path / "run" / "checkpoints" / "000000004.safetensors"
+    assert kept.name in outcome.message
+    assert all(torch.isfinite(value).all() for value in load_file(kept).values())
+    assert not list((tmp_path / "run" / "checkpoints").glob("000000008*"))
+    assert outcome.prior is not None
+    weights.load(outcome.prior)
+
+
+def test_the_minutes_of_a_budget_end_a_run(tmp_path):
+    recipe = _recipe(images=10**9, budget={"minutes": 1e-3})
+    outcome = train(recipe, tmp_path / "run", data=Stripes())
+    assert outcome.status == "finished"
+    assert outcome.seconds >= 0.06
+    assert outcome.images < 10**6
+    again = train(recipe, tmp_path / "run", data=Stripes(), resume=True)
+    assert again.step == outcome.step  # the time before a stop counts
+
+
+def test_what_a_run_writes(tmp_path):
+    shares = []
+    train(_recipe(), tmp_path / "run", data=Stripes(), progress=shares.append)
+    assert shares == pytest.approx(np.arange(1, 11) / 10)
+    run = tmp_path / "run"
+    assert sorted(p.name for p in (run / "samples").iterdir()) == [
+        "000000006.png",
+        "000000010.png",
+        "crops.png",
+    ]
+    assert len(list((run / "checkpoints").iterdir())) == 2
+    lines = _log(run)
+    assert [line["step"] for line in lines] == list(range(1, 11))
+    assert [line["images"] for line in lines] == list(range(16, 161, 16))
+    assert all(0 <= line["real"] <= 1 and 0 <= line["fake_after"] <= 1 for line in lines)
+    recorded = json.loads((run / "recipe.json").read_text())
+    assert recorded["optimisation"]["betas"] == [0.5, 0.999]  # defaults too
+    _, card = weights.load(run / "prior.safetensors")
+    assert (card.text, card.data, card.seed) == ("Stripes. Not for crystals.", "stripes", 5)
+    assert card.recipe == _recipe().to_dict()
+    assert card.images == 160
+
+
+# --- the losses, rates and averages are those that the recipe names ------------------------------
+
+
+def _by_hand(p_real, p_fake, label):
+    return -(label * np.log(p_real) + (1 - label) * np.log(1 - p_real) + np.log(1 - p_fake)).mean()
+
+
+@pytest.mark.parametrize("loss", ["logits", "sigmoid"])
+@pytest.mark.parametrize("label", [0.9, 1.0])
+def test_losses_are_the_papers_equation_3(loss, label):
+    settings = {"loss": loss, "real_label": label}
+    trainer, twin = _trainer(optimisation=settings), _trainer(optimisation=settings)
+    figures = trainer.update(_real(), 16, np.random.default_rng(2))
+    with torch.no_grad():
+        z = twin.generator.sample_latent(16, np.random.default_rng(2))
+        p_real = twin.discriminator(_real()).sigmoid().numpy()
+        p_fake = twin.discriminator(twin.generator(z)).sigmoid().numpy()
+    assert figures["discriminator_loss"] == pytest.approx(_by_hand(p_real, p_fake, label), rel=1e-4)
+    assert figures["real"] == pytest.approx(p_real.mean(), rel=1e-4)
+    assert figures["fake_before"] == pytest.approx(p_fake.mean(), rel=1e-4)
+
+
+def test_each_network_has_its_own_learning_rate():
+    trainer = _trainer(optimisation={"generator_rate": 1e-4, "discriminator_rate": 4e-4})
+    networks = (trainer.generator, trainer.discriminator)
+    before = [[p.clone() for p in network.parameters()] for network in networks]
+    trainer.update(_real(), 16, np.random.default_rng(2))
+    for network, old, rate in zip(networks, before, (1e-4, 4e-4), strict=True):
+        steps = [(p - q).abs().max().item() for p, q in zip(network.parameters(), old, strict=True)]
+        # The first step of Adam is the learning rate for every weight that has a gradient.
+        assert max(steps) == pytest.approx(rate, rel=0.01)
+
+
+@pytest.mark.parametrize(("half_life", "rule"), [(0, lambda n: 0), (40, lambda n: min(40, n / 20))])
+def test_the_average_has_the_half_life_of_the_recipe(half_life, rule):
+    trainer = _trainer(optimisation={"half_life": half_life})
+    expected = next(trainer.generator.parameters()).detach().double()
+    for step in range(1, 8):
+        seen = step * 200
+        trainer.update(_real(), seen, np.random.default_rng(step))
+        keep = 0.5 ** (16 / rule(seen)) if half_life else 0.0
+        weight = next(trainer.generator.parameters()).detach().double()
+        expected = keep * expected + (1 - keep) * weight
+    average = next(trainer.average.parameters()).double()
+    assert torch.allclose(average, expected, rtol=0, atol=1e-6)
+    assert torch.equal(average.float(), next(trainer.generator.parameters())) == (half_life == 0)
+
+
+def test_settled_statistics_are_those_of_the_prior():
+    trainer = _trainer()
+    generator = trainer.export(np.random.default_rng(0))
+    assert not generator.training
+    inputs = []
+    norms = [m for m in generator.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    norms[-1].register_forward_hook(lambda module, args, out: inputs.append(args[0]))
+    with torch.no_grad():
+        generator(generator.sample_latent(2000, np.random.default_rng(1)))
+    seen = inputs[0].transpose(0, 1).flatten(1)
+    ratio = norms[-1].running_var / seen.var(1)
+    assert torch.allclose(ratio, torch.ones_like(ratio), atol=0.1)
+    # Without settling they are PyTorch's initial ones, far from the truth.
+    assert (trainer.average.layers[-4].running_var / seen.var(1) > 2).all()
+    assert all(norm.momentum == 0.1 for norm in norms)
+    settle(generator, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    ("flips", "allowed"), [("none", {0}), ("horizontal", {0, 1}), ("both", {0, 1, 2, 3})]
+)
+def test_crops_are_thinned_and_mirrored_as_the_recipe_says(flips, allowed):
+    ramp = np.add.outer(100 * np.arange(32), np.arange(32)).astype(np.float32)
+
+    class Ramp(Stripes):
+        def crops(self, n, shape, rng):
+            assert shape == (32, 32)
+            return SimpleNamespace(images=np.repeat(ramp[None], n, 0))
+
+    recipe = _recipe(data={"stride": 2, "flips": flips})
+    crops = draw_crops(Ramp(), recipe, 200, np.random.default_rng(0))
+    thin = ramp[::2, ::2]
+    variants = [thin, thin[:, ::-1], thin[::-1], thin[::-1, ::-1]]
+    kinds = [next(k for k, v in enumerate(variants) if np.array_equal(v, crop)) for crop in crops]
+    assert set(kinds) == allowed
+    assert min(kinds.count(kind) for kind in allowed) > 25
+
+
+# --- mistakes ------------------------------------------------------------------------------------
+
+
+def test_a_folder_in_use_is_not_overwritten(tmp_path):
+    train(_recipe(), tmp_path / "run", data=Stripes())
+    before = (tmp_path / "run" / "log.jsonl").read_text()
+    with pytest.raises(OutputError, match="--resume"):
+        train(_recipe(), tmp_path / "run", data=Stripes())
+    assert (tmp_path / "run" / "log.jsonl").read_text() == before
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("x")
+    with pytest.raises(OutputError, match="holds no training run"):
+        train(_recipe(), tmp_path / "mine", data=Stripes(), resume=True)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OutputError, match="cannot be created"):
+        train(_recipe(), tmp_path / "file" / "run", data=Stripes())
+
+
+def test_a_run_resumes_only_with_its_own_recipe_and_data(tmp_path):
+    train(_recipe(), tmp_path / "run", data=Stripes())
+    changed = _recipe(optimisation={"real_label": 1.0})
+    with pytest.raises(RecipeError, match="optimisation"):
+        train(changed, tmp_path / "run", data=Stripes(), resume=True)
+    other = Stripes()
+    other.hash = "other"
+    with pytest.raises(RecipeError, match="data_hash"):
+        train(_recipe(), tmp_path / "run", data=other, resume=True)
+    outcome = train(_recipe(images=176), tmp_path / "run", data=Stripes(), resume=True)
+    assert outcome.step == 11
+
+
+@pytest.mark.parametrize("damage", ["truncated", "foreign", "of another network"])
+def test_a_damaged_checkpoint_is_an_error(tmp_path, damage):
+    train(_recipe(), tmp_path / "run", data=Stripes())
+    newest = tmp_path / "run" / "checkpoints" / "000000010.safetensors"
+    if damage == "truncated":
+        newest.write_bytes(newest.read_bytes()[:-100])
+    elif damage == "foreign":
+        newest.write_bytes((tmp_path / "run" / "prior.safetensors").read_bytes())
+    else:
+        train(_recipe(generator={"ngf": 9}), tmp_path / "wide", data=Stripes())
+        newest.write_bytes((tmp_path / "wide" / "checkpoints" / newest.name).read_bytes())
+    with pytest.raises(FileError, match="remove that file"):
+        train(_recipe(), tmp_path / "run", data=Stripes(), resume=True)
+    newest.unlink()  # the advice holds
+    assert train(_recipe(), tmp_path / "run", data=Stripes(), resume=True).step == 10
+
+
+def test_crops_must_fit_into_the_images(tmp_path):
+    with pytest.raises(RecipeError, match=r"crops of 32 × 32 .* images of 24 × 40"):
+        train(_recipe(data={"stride": 2}), tmp_path / "run", data=Stripes())
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_missing_data_set_or_device_is_said_before_anything_is_written(tmp_path):
+    with pytest.raises(FileError):
+        train(_recipe(data={"path": str(tmp_path / "absent")}), tmp_path / "run")
+    with pytest.raises(OptionError, match="device 'tpu'"):
+        train(_recipe(), tmp_path / "run", data=Stripes(), device="tpu")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"generator": {"size": 48}}, "generator.size = 48"),
+        ({"optimisation": {"real_label": 1.1}}, "optimisation.real_label = 1.1"),
+        ({"optimisation": {"betas": [0.5, 1.0]}}, "optimisation.betas.1 = 1.0"),
+        ({"optimisation": {"generater_rate": 1e-3}}, "did you mean 'generator_rate'"),
+        ({"data": {"flips": "diagonal"}}, "data.flips = 'diagonal'"),
+        ({"budget": {"minutes": 0}}, "budget.minutes = 0"),
+        ({"kind": "diffusion"}, "kind = 'diffusion'"),
+    ],
+)
+def test_mistakes_in_recipes_are_named(sections, message):
+    with pytest.raises(RecipeError, match=message):
+        _recipe(**sections)
+
+
+@pytest.mark.parametrize("name", ["gan", "laptop"])
+def test_recipes_of_the_project_are_valid(name):
+    recipe = load(RECIPES / f"{name}.toml", AdversarialRecipe)
+    assert "not" in recipe.card.lower()  # says what the prior must not be used for
+
+
+def test_bare_names_are_runs(monkeypatch, tmp_path):
+    monkeypatch.setenv("EMPRIOR_RUNS", str(tmp_path))
+    assert run_directory("first") == tmp_path / "first"
+    assert run_directory("runs/first") == Path("runs/first")
+    assert run_directory("/data/first") == Path("/data/first")
+    monkeypatch.delenv("EMPRIOR_RUNS")
+    assert run_directory("first") == Path.home() / ".cache/emprior/runs/first"
