@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 
 from emprior.errors import EmpriorError, EmpriorWarning, FileError, ImageError, OptionError
 from emprior.io.exports import as_grey, warn_of_labels
+from emprior.io.quiet import quiet
 from emprior.io.sidecar import restore
 from emprior.io.signal import SQUARE, Axis, Signal
 
@@ -62,7 +62,7 @@ def read(path: str | Path, *, signal: int | str | None = None, lazy: bool | None
     _check_file(path)
     if lazy is None:
         lazy = path.stat().st_size > LAZY_ABOVE
-    with _reader_errors(path), _quiet(path):
+    with _reader_errors(path), quiet(path):
         found = _load(path, lazy)
     chosen = restore(_choose(found, path, signal))
     _check_grid(chosen)
@@ -105,24 +105,6 @@ def _reader_errors(path: Path) -> Iterator[None]:
             fix="copy the file again from its source, or export it anew from the microscope's "
             "software",
         ) from error
-
-
-@contextlib.contextmanager
-def _quiet(path: Path) -> Iterator[None]:
-    """Keep readers' log lines from users, and hand on in our words what they warn of."""
-    loggers = [logging.getLogger(name) for name in ("rsciio", "tifffile", "h5py", "PIL")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL + 1)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-    for message in dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning):
-        warnings.warn(f"{path.name}: the reader says: {message}", EmpriorWarning, stacklevel=4)
 
 
 def _load(path: Path, lazy: bool) -> list[Mapping[str, Any]]:

@@ -147,7 +147,7 @@ class Signal:
     ) -> Signal:
         """Put axes (frame, …, y, x) on a bare array; ``pixel_size`` in Å, None where unknown."""
         n = data.ndim
-        names = [f"axis {i}" for i in range(n - 3)] + ["frame", "y", "x"][-min(n, 3) :]
+        names = [f"axis {i}" for i in range(n - 3)] + ["frame", "y", "x"][max(3 - n, 0) :]
         scale, units = (1.0, None) if pixel_size is None else (float(pixel_size), "Å")
         axes = tuple(
             Axis(name, size, navigate=True)

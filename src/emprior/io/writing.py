@@ -12,6 +12,7 @@ import numpy as np
 from emprior.errors import EmpriorError, OutputError
 from emprior.files import replacing
 from emprior.io.outputs import check_output
+from emprior.io.quiet import quiet
 from emprior.io.sidecar import plain, sidecar_path, with_provenance, write_sidecar
 from emprior.io.signal import Axis, Signal, angstroms
 
@@ -65,12 +66,13 @@ def write(
         )
     try:
         if suffix == ".hspy":
-            with replacing(path) as made:
+            with quiet(path), replacing(path) as made:
                 _write_hspy(made, signal, provenance)
         else:
             # The sidecar is moved first: alone it is believed about no other image, because it
             # names its own by hash, while an image without its sidecar would look complete.
-            with replacing(path) as made, replacing(sidecar_path(path)) as beside:
+            beside_path = sidecar_path(path)
+            with quiet(path), replacing(path) as made, replacing(beside_path) as beside:
                 data = np.ascontiguousarray(signal.data, dtype=np.float32)
                 grey = _WRITERS[suffix](made, signal.with_data(data))
                 write_sidecar(beside, made, signal, provenance, grey)
@@ -130,18 +132,20 @@ def _write_hspy(path: Path, signal: Signal, provenance: Mapping[str, Any] | None
 
 
 def _hdf5_tree(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Return metadata without what HDF5 attributes cannot hold: odd objects, 64 KiB of text."""
+    """Return metadata in the types that HDF5 holds: no odd objects, no 64 KiB of text in one."""
     made: dict[str, Any] = {}
-    for key, value in tree.items():
-        key = str(key).replace("/", "-")
+    for name, value in tree.items():
+        key = str(name).replace("/", "-") or "-"
         if isinstance(value, Mapping):
             made[key] = _hdf5_tree(value)
-        elif isinstance(value, np.ndarray) and value.dtype.kind in "buifcU":
+        elif isinstance(value, bytes):
+            made[key] = np.frombuffer(value, np.uint8)
+        elif isinstance(value, np.ndarray) and value.dtype.kind in "buifc":
             made[key] = value
         else:
-            value = plain(value)
-            long = isinstance(value, str) and len(value.encode()) > 2**15
-            made[key] = [value] if long else value
+            simple = plain(value)
+            long = isinstance(simple, str) and len(simple.encode()) > 2**15
+            made[key] = [simple] if long else simple
     return made
 
 
