@@ -119,7 +119,7 @@ def _write_hspy(path: Path, signal: Signal, provenance: Mapping[str, Any] | None
     from rsciio.hspy import file_writer
 
     entry = _entry(
-        signal.with_data(signal.data.astype(np.float32)),
+        signal.with_data(signal.data.astype(np.float32, copy=False)),
         _hdf5_tree(with_provenance(signal.metadata, provenance)),
         original_metadata=_hdf5_tree(signal.original_metadata),
         package_info={"package": "", "package_version": ""},
