@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from emprior.errors import ImageError, OptionError
 
+_LARGEST = 1e18
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Micrograph:
@@ -76,8 +78,9 @@ def check_image(image: ArrayLike) -> NDArray[np.floating]:
             why="nothing can be learnt about noise or structure from fewer",
             fix="check that the right axis order and data set were read",
         )
-    if pixels.dtype not in (np.float32, np.float64):
-        pixels = pixels.astype(np.float64 if pixels.dtype.itemsize > 2 else np.float32)
+    # float32 holds 24 bits: enough for what is float32 already and for integers of 16.
+    narrow = pixels.dtype.itemsize <= (4 if pixels.dtype.kind == "f" else 2)
+    pixels = pixels.astype(np.float32 if narrow else np.float64, copy=False)
     bad = int(pixels.size - np.count_nonzero(np.isfinite(pixels)))
     if bad:
         raise ImageError(
@@ -85,6 +88,13 @@ def check_image(image: ArrayLike) -> NDArray[np.floating]:
             expected="finite pixels",
             why="no noise model assigns them a probability",
             fix="replace dead pixels, for example by the median of their neighbours",
+        )
+    if np.abs(pixels).max() > _LARGEST:
+        raise ImageError(
+            f"pixel values from {pixels.min():g} to {pixels.max():g}",
+            expected=f"values of at most {_LARGEST:g} either way",
+            why="their squares leave the range of floating point numbers",
+            fix="mask fill values such as 1e+38, or divide the image by a power of ten",
         )
     if pixels.min() == pixels.max():
         raise ImageError(

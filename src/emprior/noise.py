@@ -87,7 +87,7 @@ class NoiseModel(ABC):
         Raises
         ------
         OptionError
-            If the type or a parameter is not known.
+            If the type or a parameter is not known, or a parameter is missing or out of range.
         """
         parameters = dict(values)
         kind = parameters.pop("type", None)
@@ -98,13 +98,22 @@ class NoiseModel(ABC):
                 why="each type names a probability model",
                 fix="correct the type",
             )
-        allowed = [field.name for field in dataclasses.fields(NOISES[kind])]  # type: ignore[arg-type]
+        fields = dataclasses.fields(NOISES[kind])  # type: ignore[arg-type]
+        allowed = [field.name for field in fields]
         if unknown := set(parameters) - set(allowed):
             raise OptionError(
                 f"{kind} noise with {', '.join(sorted(unknown))}",
                 expected=f"only {', '.join(allowed)}",
                 why="an ignored parameter would give another noise than was asked for",
                 fix="remove or rename it",
+            )
+        needed = {field.name for field in fields if field.default is dataclasses.MISSING}
+        if missing := needed - set(parameters):
+            raise OptionError(
+                f"{kind} noise without {', '.join(sorted(missing))}",
+                expected=f"values for {', '.join(sorted(needed))}",
+                why="there is no sensible default for them",
+                fix="add them in units of the data",
             )
         return NOISES[kind](**parameters)
 
@@ -122,7 +131,7 @@ class Gaussian(NoiseModel):
     sigma: float
 
     def __post_init__(self) -> None:
-        _check_positive("sigma", self.sigma)
+        _check(sigma=self.sigma)
 
     def mean(self, clean: Array) -> Array:
         """Return `clean` itself."""
@@ -172,7 +181,8 @@ class Poisson(NoiseModel):
     offset: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_positive("gain", self.gain)
+        _check(gain=self.gain)
+        _check(positive=False, offset=self.offset)
 
     def _rate(self, clean: Array) -> Array:
         xp = array_namespace(clean)
@@ -237,6 +247,7 @@ class ClippedPoisson(Poisson):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _check(positive=False, maximum=self.maximum)
         if not self.maximum >= self.offset + self.gain / 2:
             raise OptionError(
                 f"clipping at {self.maximum:g} with gain {self.gain:g} and offset {self.offset:g}",
@@ -262,8 +273,24 @@ class ClippedPoisson(Poisson):
         c, rate = self.ceiling, xp.astype(rate, xp.float64)
         special, order = _special(rate), xp.zeros_like(rate) + self.ceiling
         last = xp.exp((c - 1) * xp.log(rate) - rate - math.lgamma(c))
-        above = xp.clip(special.gammainc(order, rate), min=np.finfo(np.float64).tiny)
-        return last, special.gammaincc(order, rate), above
+        return last, special.gammaincc(order, rate), special.gammainc(order, rate)
+
+    def _saturated(self, rate: Array) -> tuple[Array, Array]:
+        """Return log P(N ≥ c) and its derivative p(c − 1) / P(N ≥ c), in double precision.
+
+        Where the tail underflows it is the first term, p(c), and a geometric series after it.
+        """
+        xp, c = array_namespace(rate), self.ceiling
+        last, _, above = self._tail(rate)
+        rate = xp.astype(rate, xp.float64)
+        series = 1 / (1 - xp.clip(rate / (c + 1), max=0.9))
+        far = c * xp.log(rate) - rate - math.lgamma(c + 1) + xp.log(series)
+        seen = above > 1e-280
+        above = xp.where(seen, above, xp.ones_like(above))
+        return (
+            xp.where(seen, xp.log(above), far),
+            xp.where(seen, last / above, c / rate / series),
+        )
 
     def mean(self, clean: Array) -> Array:
         """Return the mean of the clipped value, below `clean` where clipping bites."""
@@ -292,15 +319,13 @@ class ClippedPoisson(Poisson):
     def log_prob(self, noisy: Array, clean: Array) -> Array:
         """Return log P(N) below the maximum and log P(N ≥ c) at it."""
         xp, rate = array_namespace(clean), self._rate(clean)
-        *_, above = self._tail(rate)
-        tail = xp.astype(xp.log(above), clean.dtype)
+        tail = xp.astype(self._saturated(rate)[0], clean.dtype)
         return xp.where(self._clipped(noisy), tail, super().log_prob(noisy, clean))
 
     def score(self, noisy: Array, clean: Array) -> Array:
         """Return the Poisson score below the maximum and p(c − 1) / P(N ≥ c) / gain at it."""
         xp, rate = array_namespace(clean), self._rate(clean)
-        last, _, above = self._tail(rate)
-        tail = xp.astype(last / above / self.gain, clean.dtype)
+        tail = xp.astype(self._saturated(rate)[1] / self.gain, clean.dtype)
         return xp.where(self._clipped(noisy), tail, super().score(noisy, clean))
 
     def fisher(self, clean: Array) -> Array:
@@ -310,8 +335,9 @@ class ClippedPoisson(Poisson):
         :math:`(F - p\,(c-\lambda))/\lambda + p^2/(1-F)`, per squared gain; 1/(e^λ − 1) at c = 1.
         """
         xp, rate = array_namespace(clean), self._rate(clean)
-        last, below, above = self._tail(rate)
-        information = (below - last * (self.ceiling - rate)) / rate + last**2 / above
+        last, below, _ = self._tail(rate)
+        information = (below - last * (self.ceiling - rate)) / rate
+        information = information + last * self._saturated(rate)[1]
         return xp.astype(information / self.gain**2, clean.dtype)
 
     def pooled(self, factor: int) -> None:  # type: ignore[override]
@@ -345,8 +371,8 @@ class PoissonGaussian(NoiseModel):
     exact: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        _check_positive("gain", self.gain)
-        _check_positive("sigma", self.sigma)
+        _check(gain=self.gain, sigma=self.sigma)
+        _check(positive=False, offset=self.offset)
 
     @property
     def _counts(self) -> Poisson:
@@ -393,14 +419,18 @@ NOISES: dict[str, type[NoiseModel]] = {
 }
 
 
-def _check_positive(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value > 0):
-        raise OptionError(
-            f"{name} = {value:g}",
-            expected=f"a positive finite {name}",
-            why="it scales the noise",
-            fix="give it in units of the data, for example 0.1",
-        )
+def _check(positive: bool = True, **values: float) -> None:
+    """Check parameters by name: finite numbers, and positive ones where they scale the noise."""
+    for name, value in values.items():
+        number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+        if not (number and math.isfinite(value) and (value > 0 or not positive)):
+            kind = "positive finite" if positive else "finite"
+            raise OptionError(
+                f"{name} = {value:g}" if number else f"{name} = {value!r}",
+                expected=f"a {kind} {name}",
+                why="it scales the noise" if positive else "it is a value of the data",
+                fix="give it in units of the data, for example 0.1",
+            )
 
 
 def _special(array: Array) -> Any:

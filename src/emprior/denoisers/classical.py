@@ -239,24 +239,26 @@ class TotalVariation(GaussianDenoiser):
 
 @dataclass(frozen=True)
 class BM3D(GaussianDenoiser):
-    """Collaborative filtering of groups of similar blocks, by the package of its authors.
+    """Collaborative filtering of groups of similar blocks [1]_, by the package of its authors.
+
+    Raises
+    ------
+    MissingExtraError
+        If the package bm3d is not installed; its licence allows non-commercial use only.
 
     References
     ----------
     .. [1] K. Dabov, A. Foi, V. Katkovnik, K. Egiazarian, IEEE Trans. Image Process. 16 (2007) 2080.
     """
 
-    def denoise(self, image: Values, rng: np.random.Generator) -> tuple[Values, dict[str, float]]:
-        """Filter in both stages.
+    def __post_init__(self) -> None:
+        import_extra("bm3d", "bm3d", "the denoiser bm3d")
 
-        Raises
-        ------
-        MissingExtraError
-            If the package bm3d is not installed; its licence allows non-commercial use only.
-        """
-        bm3d = import_extra("bm3d", "bm3d", "the denoiser bm3d")
-        # The package takes intensities of about unit range.
-        low, span = image.min(), np.ptp(image)
+    def denoise(self, image: Values, rng: np.random.Generator) -> tuple[Values, dict[str, float]]:
+        """Filter in both stages."""
+        import bm3d
+
+        low, span = image.min(), np.ptp(image)  # the package is made for intensities of unit range
         return low + span * bm3d.bm3d((image - low) / span, 1 / span), {}
 
 

@@ -29,7 +29,7 @@ from scipy import ndimage, special
 
 from emprior.noise import ClippedPoisson, Gaussian, NoiseModel, Poisson, PoissonGaussian
 
-Values = NDArray[np.float64]
+Values = NDArray[np.floating]
 
 _KNOTS = 1024
 _MANY = 50.0  # mean counts beyond which a normal density stands in for the Poisson law
@@ -170,7 +170,7 @@ def _outcomes(noise: Poisson | PoissonGaussian, rate: Values, count: int) -> tup
     else:
         counts = np.arange(_most(rate.max(initial=0) * count))
         probability = _poisson(counts, rate * count)
-    values: Values = noise.gain / count * counts + noise.offset
+    values = noise.gain / count * counts + noise.offset
     if isinstance(noise, PoissonGaussian):
         values = np.add.outer(values, noise.sigma / np.sqrt(count) * _NODES).ravel()
         probability = (probability[..., None] * _WEIGHTS).reshape(len(rate), -1)
