@@ -1,0 +1,14 @@
+"""Denoisers × images × noises → records, one line of JSON each."""
+
+from emprior.evaluate.recipe import EvaluationRecipe, Row, Source, noise_model
+from emprior.evaluate.run import RECORDS, SCORINGS, run
+
+__all__ = [
+    "RECORDS",
+    "SCORINGS",
+    "EvaluationRecipe",
+    "Row",
+    "Source",
+    "noise_model",
+    "run",
+]

@@ -1,0 +1,166 @@
+"""Clean images whose noisy versions are to be denoised: from simulated data sets and from files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from emprior.errors import FileError, OptionError
+from emprior.grid import unpool
+from emprior.io import read
+from emprior.micrograph import Micrograph
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A clean image that is not loaded yet.
+
+    Attributes
+    ----------
+    name : str
+        Unique among all frames of an evaluation.
+    data : str
+        Content hash of where it comes from.
+    structure : str
+        Frames of one structure are no independent samples.
+    pixel_size : float
+        [Å], before interpolation.
+    load : callable
+        Returns it with its pixel size; vacuum 0.45, never clipped.
+    """
+
+    name: str
+    data: str
+    structure: str
+    pixel_size: float
+    load: Callable[[], Micrograph]
+
+    @property
+    def identity(self) -> tuple[str, str, float]:
+        """What tells it from all other frames."""
+        return self.name, self.data, self.pixel_size
+
+
+def open_frames(
+    path: str | Path,
+    *,
+    pixel_size: float | None = None,
+    max_images: int | None = None,
+    finest: float = 0.0489,
+    crop: int | None = None,
+) -> list[Frame]:
+    """List the clean images of a data set or a file.
+
+    Parameters
+    ----------
+    path : path
+        A directory is a simulated data set, a file is read by `emprior.io`; ``~`` and
+        ``$VARIABLES`` are expanded.
+    pixel_size : float, optional
+        [Å], of a file that does not say it.
+    max_images : int, optional
+        Take so many, evenly spread.
+    finest : float
+        Pixel size [Å]. An image on a coarser grid is interpolated to about this by a whole
+        factor, which adds nothing to a band-limited image.
+    crop : int, optional
+        Side of the square cut from the middle, after interpolation.
+
+    Raises
+    ------
+    FileError
+        If there is nothing to read.
+    OptionError
+        If the pixel size is not known.
+    """
+    place = _expand(path)
+    frames = (
+        _data_set(place, max_images) if place.is_dir() else _file(place, pixel_size, max_images)
+    )
+    return [
+        replace(
+            frame,
+            load=lambda frame=frame: _prepare(frame.load(), finest, crop),  # type: ignore[misc]
+        )
+        for frame in frames
+    ]
+
+
+def _expand(path: str | Path) -> Path:
+    expanded = os.path.expandvars(str(path))
+    if "$" in expanded:
+        raise FileError(
+            f"the path {path}",
+            expected="variables of the environment that are set",
+            why="$NAME stands for what the environment says, and it says nothing",
+            fix="set the variable, or write the path out",
+        )
+    return Path(expanded).expanduser()
+
+
+def _data_set(place: Path, most: int | None) -> list[Frame]:
+    from emprior.datasets import Dataset
+
+    data = Dataset.open(place)
+    return [
+        Frame(
+            name=f"{place.name}/{i}",
+            data=data.hash,
+            structure=f"{place.name}/{data.structure_id(i)}",
+            pixel_size=data.view(i).pixel_size,
+            load=lambda i=i: Micrograph(data.image(i), data.view(i).pixel_size),  # type: ignore[misc]
+        )
+        for i in _spread(len(data), most)
+    ]
+
+
+def _file(place: Path, pixel_size: float | None, most: int | None) -> list[Frame]:
+    signal = read(place)
+    size = pixel_size or signal.pixel_size
+    if size is None:
+        raise OptionError(
+            f"{place}, which states no pixel size",
+            expected="the distance between its pixels",
+            why="columns are matched by distances in Å, and the prior is brought to the scale",
+            fix='write {path = "…", pixel_size = 0.0489} in the recipe',
+        )
+    with place.open("rb") as file:
+        content = hashlib.file_digest(file, "sha256").hexdigest()
+    indices = list(np.ndindex(*signal.data.shape[:-2]))
+    indices = [indices[i] for i in _spread(len(indices), most)]
+    names = ["/".join([place.name, *map(str, index)]) for index in indices]
+    return [
+        Frame(
+            name=name,
+            data=content,
+            structure=name,
+            pixel_size=size,
+            load=lambda index=index: Micrograph(np.asarray(signal.data[index]), size),  # type: ignore[misc]
+        )
+        for name, index in zip(names, indices, strict=True)
+    ]
+
+
+def _spread(count: int, most: int | None) -> list[int]:
+    """Return at most so many of `count` indices, evenly spread from the first to the last."""
+    if most is None or most >= count:
+        return list(range(count))
+    return np.linspace(0, count - 1, most).round().astype(int).tolist()
+
+
+def _prepare(clean: Micrograph, finest: float, crop: int | None) -> Micrograph:
+    """Interpolate, then cut the middle out."""
+    assert clean.pixel_size is not None
+    image, pixel_size = clean.image, clean.pixel_size
+    if (factor := round(pixel_size / finest)) > 1:
+        h, w = clean.shape
+        image = unpool(image, factor, (h * factor, w * factor)).astype(np.float32)
+        pixel_size /= factor
+    h, w = (min(crop or n, n) for n in image.shape)
+    top, left = (image.shape[0] - h) // 2, (image.shape[1] - w) // 2
+    return Micrograph(image[top : top + h, left : left + w], pixel_size)

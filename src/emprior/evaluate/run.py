@@ -1,0 +1,263 @@
+r"""Score denoisers on images whose truth is known: denoisers × images × noises → records.
+
+Every denoiser sees the same noisy frame, whose random stream belongs to the image and the noise
+alone: rows can be added later, and differences of rows are paired. Unless the recipe says
+otherwise every row is blind, the noise being identified from each frame.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import platform
+import warnings
+from collections.abc import Callable
+from importlib.metadata import version
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from emprior import metrics, records
+from emprior.api import denoise
+from emprior.errors import EmpriorWarning, OptionError, OutputError
+from emprior.evaluate.frames import Frame, open_frames
+from emprior.evaluate.recipe import EvaluationRecipe, Row, noise_model
+from emprior.micrograph import Micrograph
+from emprior.recipes import load
+
+RECORDS = "records.jsonl"
+SCORINGS = "scorings.jsonl"
+"""When which data was scored: a test set that is looked at often becomes a training set."""
+
+
+class Task(NamedTuple):
+    """One record to be made."""
+
+    frame: Frame
+    noise: str
+    row: Row
+    setting: str
+    """Hash of everything that the record depends on."""
+
+
+def run(
+    recipe: EvaluationRecipe | str | Path,
+    directory: str | Path,
+    *,
+    progress: Callable[[float], None] | None = None,
+) -> Path:
+    """Score every denoiser on every image under every noise.
+
+    Parameters
+    ----------
+    recipe : EvaluationRecipe or path
+        What to score, or its TOML file.
+    directory : path
+        Gets ``records.jsonl``, one line for each (image, noise, denoiser), written as they come.
+        What is recorded there already is not measured again: an interrupted evaluation goes on
+        where it stopped, and a recipe may gain rows, noises and images.
+    progress : callable, optional
+        Called with the share of work done, from 0 to 1.
+
+    Returns
+    -------
+    Path
+        Of the records.
+
+    Raises
+    ------
+    InputError
+        If the recipe or the data cannot be used.
+    OutputError
+        If the directory cannot be written, or holds records made with other settings.
+    """
+    if not isinstance(recipe, EvaluationRecipe):
+        recipe = load(recipe, EvaluationRecipe)
+    tasks = _plan(recipe)
+    path = _make(Path(directory)) / RECORDS
+    left = _left(tasks, path)
+    if left:
+        _log_scoring(path.with_name(SCORINGS), recipe, left)
+    finished = len(tasks) - len(left)
+    for frame, of_frame in groupby(left, key=lambda task: task.frame):
+        clean = frame.load()
+        for noise, of_noise in groupby(of_frame, key=lambda task: task.noise):
+            noise_stream, denoiser_stream = _streams(recipe.seed, frame.name, noise)
+            noisy = _corrupt(clean, noise, np.random.default_rng(noise_stream))
+            seed = int(denoiser_stream.generate_state(1)[0])
+            for task in of_noise:
+                records.append(path, _score(task, clean, noisy, recipe, seed))
+                finished += 1
+                if progress:
+                    progress(finished / len(tasks))
+    return path
+
+
+def _plan(recipe: EvaluationRecipe) -> list[Task]:
+    frames = [
+        frame
+        for source in recipe.data
+        for frame in open_frames(
+            source.path,
+            pixel_size=source.pixel_size,
+            max_images=source.max_images,
+            finest=recipe.pixel_size,
+            crop=recipe.crop,
+        )
+    ]
+    _check_names(frames)
+    rows = [(row, {**row.to_dict(), "prior": _prior_identity(row)}) for row in recipe.denoisers]
+    common = {key: getattr(recipe, key) for key in ("seed", "crop", "pixel_size", "noise")}
+    return [
+        Task(frame, noise, row, _digest([common, frame.identity, noise, settings]))
+        for frame in frames
+        for noise in recipe.noises
+        for row, settings in rows
+    ]
+
+
+def _check_names(frames: list[Frame]) -> None:
+    names = [frame.name for frame in frames]
+    if len(set(names)) < len(names):
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise OptionError(
+            f"two images called {repeated!r}",
+            expected="data sets and files whose last parts of the path differ",
+            why="records tell images apart by it",
+            fix="rename one of them, or evaluate them in two directories",
+        )
+
+
+def _prior_identity(row: Row) -> Any:
+    """Return what changes when another prior is given the same name."""
+    if row.method != "prior":
+        return None
+    from emprior.weights import read_card
+
+    return dataclasses.asdict(read_card(row.prior))
+
+
+def _left(tasks: list[Task], path: Path) -> list[Task]:
+    """Return the tasks not yet recorded."""
+    done = {
+        _key(record): record["setting"] for record in (records.read(path) if path.exists() else ())
+    }
+    for task in tasks:
+        key = (task.frame.name, task.noise, task.row.name)
+        if done.get(key, task.setting) != task.setting:
+            raise OutputError(
+                f"{path} holds a record of {' × '.join(key)} made with other settings",
+                expected="records of this recipe, data and prior, or none",
+                why="one table must not mix seeds, crops, data or priors",
+                fix="name another directory, or delete this one",
+            )
+    return [task for task in tasks if (task.frame.name, task.noise, task.row.name) not in done]
+
+
+def _key(record: dict[str, Any]) -> tuple[str, str, str]:
+    return record["image"], record["noise"], record["denoiser"]
+
+
+def _streams(seed: int, image: str, noise: str) -> list[np.random.SeedSequence]:
+    """Return the streams of a frame's noise and of its denoisers: the same for every row."""
+    key = hashlib.sha256(f"{image}\0{noise}".encode()).digest()
+    words = np.frombuffer(key, "<u4").tolist()
+    return np.random.SeedSequence(seed, spawn_key=words).spawn(2)
+
+
+def _corrupt(clean: Micrograph, label: str, rng: np.random.Generator) -> Micrograph:
+    model = noise_model(label)
+    if model is None:
+        return clean
+    return dataclasses.replace(clean, image=model.sample(clean.image, rng))
+
+
+def _score(
+    task: Task, clean: Micrograph, noisy: Micrograph, recipe: EvaluationRecipe, seed: int
+) -> dict[str, Any]:
+    row, truth = task.row, clean.image
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", EmpriorWarning)
+        done = denoise(
+            noisy,
+            noise="auto" if recipe.noise == "auto" else noise_model(task.noise) or "none",
+            method=row.method,
+            prior=row.prior,
+            search=row.search,
+            force=row.force,
+            seed=seed,
+        )
+    assert clean.pixel_size is not None
+    columns = metrics.column_f1(done.image, truth, clean.pixel_size)
+    return {
+        "image": task.frame.name,
+        "noise": task.noise,
+        "denoiser": row.name,
+        "structure": task.frame.structure,
+        "psnr_db": metrics.psnr(done.image, truth, data_range=1.0),
+        "contrast_psnr_db": metrics.contrast_psnr(done.image, truth),
+        "ssim": metrics.ssim(done.image, truth, data_range=1.0),
+        "column_precision": columns.precision,
+        "column_recall": columns.recall,
+        "column_f1": columns.f1,
+        "columns": columns.matched + columns.removed,
+        "columns_added": columns.added,
+        "columns_removed": columns.removed,
+        "seconds": done.seconds,
+        "asked": row.method,
+        "method": done.method,
+        "identified": done.noise.to_dict(),
+        "evidence": list(done.evidence),
+        "warnings": [str(warning.message) for warning in caught],
+        # The latent vectors are left out: they are long, and the seed gives them again.
+        "trace": {key: value for key, value in done.trace.items() if key != "latent"},
+        "setting": task.setting,
+        "data": task.frame.data,
+        "pixel_size": clean.pixel_size,
+        "shape": list(clean.shape),
+        "seed": recipe.seed,
+        "denoiser_seed": seed,
+        "versions": _versions(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    packages = ("emprior", "numpy", "scipy", "scikit-image", "torch")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def _log_scoring(path: Path, recipe: EvaluationRecipe, left: list[Task]) -> None:
+    """Note that these data are scored now; the log is only ever added to."""
+    records.append(
+        path,
+        {
+            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "data": sorted({task.frame.data for task in left}),
+            "images": len({task.frame.name for task in left}),
+            "records": len(left),
+            "recipe": recipe.to_dict(),
+            "recipe_hash": _digest(recipe.to_dict()),
+            "versions": _versions(),
+        },
+    )
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _make(directory: Path) -> Path:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{directory} cannot be made: {error.strerror or error}",
+            expected="a directory, or a place where one can be made",
+            why="the records are kept in it",
+            fix="name another place",
+        ) from error
+    return directory
