@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from emprior.errors import ImageError, OptionError
-from emprior.measure import Frame, Line, find_comb, measure
+from emprior.measure import BLOCK_PIXELS, Frame, Line, find_comb, measure
 from emprior.micrograph import check_image
 from emprior.noise import ClippedPoisson, Gaussian, NoiseModel, Poisson, PoissonGaussian
 
@@ -241,10 +241,16 @@ def _sloped(line: Line, pixels: Pixels, said: list[str]) -> Identification:
     if dark > 0 and through_zero:
         gain, offset, rest = float(np.median(line.variance / line.mean)), 0.0, 0.0
         said.append(f"the variance is {gain:.4g} times the mean: Poisson")
-    elif line.intercept + gain * min(0.0, dark) > 0:
+    elif (rest := line.intercept + gain * min(0.0, dark)) > 0:
         # The mean may lie below zero only for an offset below it; put that at the darkest group.
         offset = min(0.0, dark)
-        rest = line.intercept + gain * offset
+        for _ in range(3):
+            # Readout noise in the blocks' own means flattens the line (errors in variables);
+            # counting noise does not, since its skewness ties variance and mean by the same gain.
+            diluted = 1 - rest / BLOCK_PIXELS / float(line.mean.var())
+            gain = line.slope / max(diluted, 0.5)
+            rest = float(np.median(line.variance - gain * (line.mean - offset)))
+            rest = max(rest, (gain / 10) ** 2)
         said.append(f"{rest:.4g} of variance is left at {offset:.4g}: Poisson with readout noise")
     else:
         offset, rest = -line.intercept / gain, 0.0
@@ -375,11 +381,12 @@ def _named_poisson(wanted: _Spec, pixels: Pixels) -> Identification:
     if wanted.offset is None and wanted.clip is None and isinstance(found.noise, Poisson):
         return found
     line, offset = frame.line, wanted.offset or 0.0
-    lit = (line.mean > offset) & (line.variance > 0)
+    seen = line.variance > (_NOISE_FREE * float(pixels.std())) ** 2
+    lit = (line.mean > offset) & seen
     if not lit.any():
         raise ImageError(
-            f"a frame with no variance above {offset:g} to read a gain from",
-            expected=f"pixels that vary, and a mean above the offset (here {pixels.mean():.4g})",
+            f"a frame without noise above {offset:g} to read a gain from",
+            expected=f"a noisy frame, and a mean above the offset (here {pixels.mean():.4g})",
             why="the gain is variance over mean above the offset",
             fix="give the gain (poisson:GAIN), or the offset (poisson,offset=O)",
         )

@@ -20,6 +20,7 @@ Array = NDArray[np.float64]
 
 _BLOCK = 8  # pixels; the mean is nearly constant within
 _WINDOW = 256  # pixels; a large frame is read through 16 windows of this side
+BLOCK_PIXELS = _BLOCK**2
 _DIFFERENCES = 17  # independent ones in a block: the 64 masks overlap
 
 
@@ -148,7 +149,7 @@ def _blocks(image: Array) -> Array:
     """Return the (n, 64) pixels of the whole blocks of an image."""
     H, W = image.shape[0] // _BLOCK, image.shape[1] // _BLOCK
     cut = image[: H * _BLOCK, : W * _BLOCK].reshape(H, _BLOCK, W, _BLOCK)
-    return cut.swapaxes(1, 2).reshape(H * W, _BLOCK**2)
+    return cut.swapaxes(1, 2).reshape(H * W, BLOCK_PIXELS)
 
 
 def _constant(blocks: Array) -> NDArray[np.bool_]:
@@ -167,10 +168,10 @@ def _constant(blocks: Array) -> NDArray[np.bool_]:
 
 def _fit(mean: Array, variance: Array, error: Array) -> Line:
     """Fit a line by least squares, re-weighted so that groups far off it do not count."""
+    error = np.maximum(error, 1e-6 * variance.max())
     if len(mean) < 3 or np.ptp(mean) == 0 or not variance.any():
         level = float(variance.mean())
         return Line(mean, variance, error, 0.0, math.inf, level, math.inf)
-    error = np.maximum(error, 1e-6 * variance.max())
     centre = float(np.median(mean))
     scale = float(np.ptp(mean))  # keeps the normal equations in proportion in any units
     design = np.stack([(mean - centre) / scale, np.ones_like(mean)], 1)
