@@ -308,3 +308,17 @@ def test_published_clean_image(rng):
     ).astype(np.float32)
     for true in (Poisson(0.1), ClippedPoisson(1.0, 0.0, 1.0), ClippedPoisson(0.1, 0.0, 1.0)):
         assert identify(true.sample(clean, rng)).noise == true
+
+
+@pytest.mark.filterwarnings("ignore")  # readers warn of units and labels, which is not at stake
+def test_real_files_have_no_more_noise_than_variance():
+    from emprior import io
+
+    for path in sorted(_shared("formats").iterdir()):
+        if path.suffix == ".emi":  # the header of the .ser beside it
+            continue
+        data = io.read(path).data
+        frame = np.asarray(data[(0,) * (data.ndim - 2)], np.float64)
+        found = identify(frame)
+        variance = np.median(found.noise.variance(frame))
+        assert 1e-4 * frame.var() < variance < 1.05 * frame.var(), (path.name, found)
