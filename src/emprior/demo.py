@@ -18,8 +18,8 @@ from PIL import Image, ImageDraw
 
 from emprior.api import denoise
 from emprior.errors import OutputError
+from emprior.evaluate.frames import interpolate
 from emprior.files import replacing
-from emprior.grid import unpool
 from emprior.io import Signal, write
 from emprior.metrics import psnr
 from emprior.micrograph import Micrograph
@@ -172,10 +172,9 @@ def bundle(dataset: str | Path, path: str | Path) -> Path:
 
 def _interpolate(clean: NDArray[np.floating]) -> NDArray[np.float32]:
     """Return the middle of a stored clean image on the fine grid, away from its edges."""
-    h, w = (n * FACTOR for n in clean.shape)
-    fine = unpool(clean.astype(np.float64), FACTOR, (h, w))
-    top, left = (h - SIDE) // 2, (w - SIDE) // 2
-    return fine[top : top + SIDE, left : left + SIDE].astype(np.float32)
+    fine = interpolate(clean, FACTOR)
+    top, left = ((n - SIDE) // 2 for n in fine.shape)
+    return fine[top : top + SIDE, left : left + SIDE]
 
 
 def _prepare(folder: Path, overwrite: bool) -> None:

@@ -13,6 +13,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -112,7 +113,12 @@ def draw(table: Table, limits: tuple[float, float] = (15.0, 50.0)) -> bytes:
     for rank, row in enumerate(table.rows):
         colour = colours[rank % len(colours)]
         filled = rank // len(colours) % 2 == 0
-        style = {"color": colour, "mfc": colour if filled else "white", "ls": "", "clip_on": False}
+        style: dict[str, Any] = {
+            "color": colour,
+            "mfc": colour if filled else "white",
+            "ls": "",
+            "clip_on": False,
+        }
         axes.plot([], [], marker="o", label=row, **style)
         for x, column in enumerate(table.columns):
             cell = table.cells.get((row, column))

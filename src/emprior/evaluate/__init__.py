@@ -1,7 +1,7 @@
 """Denoisers × images × noises → records, one line of JSON each."""
 
 from emprior.evaluate.recipe import EvaluationRecipe, Row, Source, noise_model
-from emprior.evaluate.run import RECORDS, SCORINGS, run
+from emprior.evaluate.scoring import RECORDS, SCORINGS, run
 
 __all__ = [
     "RECORDS",

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emprior.errors import FileError, OptionError
-from emprior.grid import unpool
+from emprior.grid import resample, resampling_matrix
 from emprior.io import read
 from emprior.micrograph import Micrograph
 
@@ -91,6 +92,14 @@ def open_frames(
     ]
 
 
+def interpolate(image: NDArray[np.floating], factor: int) -> NDArray[np.float32]:
+    """Return a band-limited image on a grid finer by a whole factor, from its samples."""
+    rows, columns = (
+        resampling_matrix(n, (np.arange(n * factor) + 0.5) / factor) for n in image.shape
+    )
+    return resample(image.astype(np.float64), rows, columns).astype(np.float32)
+
+
 def _expand(path: str | Path) -> Path:
     expanded = os.path.expandvars(str(path))
     if "$" in expanded:
@@ -158,8 +167,7 @@ def _prepare(clean: Micrograph, finest: float, crop: int | None) -> Micrograph:
     assert clean.pixel_size is not None
     image, pixel_size = clean.image, clean.pixel_size
     if (factor := round(pixel_size / finest)) > 1:
-        h, w = clean.shape
-        image = unpool(image, factor, (h * factor, w * factor)).astype(np.float32)
+        image = interpolate(image, factor)
         pixel_size /= factor
     h, w = (min(crop or n, n) for n in image.shape)
     top, left = (image.shape[0] - h) // 2, (image.shape[1] - w) // 2
