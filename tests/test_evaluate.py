@@ -9,10 +9,19 @@ from strategies import lattice
 
 from emprior import evaluate, metrics, records
 from emprior.api import Denoised, denoise
-from emprior.errors import EmpriorWarning, FileError, InputError, OptionError, OutputError
+from emprior.errors import (
+    EmpriorWarning,
+    FileError,
+    InputError,
+    OptionError,
+    OutputError,
+    WeightsError,
+)
 from emprior.evaluate import EvaluationRecipe, noise_model, scoring
 from emprior.evaluate.frames import open_frames
+from emprior.generators import DCGAN
 from emprior.noise import ClippedPoisson, Gaussian, Poisson
+from emprior.weights import Card, save
 
 PIXEL_SIZE = 0.1
 
@@ -183,6 +192,31 @@ def test_a_recipe_may_gain_rows_noises_and_images(files, tmp_path):
     path = evaluate.run(more, tmp_path / "out")
     assert table(path)[: len(first)] == first
     assert len(by_key(path)) == len(records.read(path)) == 2 * 2 * 4
+
+
+def test_another_prior_under_an_old_name_is_noticed(files, tmp_path, monkeypatch):
+    def answer(micrograph, **options):
+        return Denoised(micrograph.image, "prior", Gaussian(0.1), (), 0.0)
+
+    monkeypatch.setattr(scoring, "denoise", answer)
+    weights = tmp_path / "p.safetensors"
+    generator = DCGAN(size=16, nz=3, ngf=2, pixel_size=0.4)
+    save(weights, generator, Card(text="first"))
+    rows = [{"method": "prior", "prior": str(weights)}, "blur"]
+    path = evaluate.run(make_recipe(files, denoisers=rows, noises=["none"]), tmp_path / "out")
+    prior, blur = records.read(path)[:2]
+    assert prior["prior"]
+    assert blur["prior"] is None
+    save(weights, generator, Card(text="second"))
+    with pytest.raises(OutputError, match=r"a\.npy × none × prior"):
+        evaluate.run(make_recipe(files, denoisers=rows), tmp_path / "out")
+
+
+def test_a_prior_that_is_not_there_is_found_out_at_once(files, tmp_path):
+    rows = ["blur", {"method": "prior", "prior": "nowhere"}]
+    with pytest.raises(WeightsError, match="nowhere"):
+        evaluate.run(make_recipe(files, denoisers=rows), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,8 @@ class Task(NamedTuple):
     frame: Frame
     noise: str
     row: Row
+    prior: str | None
+    """Hash of what its prior says of itself."""
     setting: str
     """Hash of everything that the record depends on."""
 
@@ -110,13 +112,19 @@ def _plan(recipe: EvaluationRecipe) -> list[Task]:
         )
     ]
     _check_names(frames)
-    rows = [(row, {**row.to_dict(), "prior": _prior_identity(row)}) for row in recipe.denoisers]
+    rows = [(row, _prior_hash(row)) for row in recipe.denoisers]
     common = {key: getattr(recipe, key) for key in ("seed", "crop", "pixel_size", "noise")}
     return [
-        Task(frame, noise, row, _digest([common, frame.identity, noise, settings]))
+        Task(
+            frame,
+            noise,
+            row,
+            prior,
+            _digest([common, frame.identity, noise, {**row.to_dict(), "prior": prior}]),
+        )
         for frame in frames
         for noise in recipe.noises
-        for row, settings in rows
+        for row, prior in rows
     ]
 
 
@@ -132,13 +140,13 @@ def _check_names(frames: list[Frame]) -> None:
         )
 
 
-def _prior_identity(row: Row) -> Any:
+def _prior_hash(row: Row) -> str | None:
     """Return what changes when another prior is given the same name."""
     if row.method != "prior":
         return None
     from emprior.weights import read_card
 
-    return dataclasses.asdict(read_card(row.prior))
+    return _digest(dataclasses.asdict(read_card(row.prior)))
 
 
 def _left(tasks: list[Task], path: Path) -> list[Task]:
@@ -216,6 +224,7 @@ def _score(
         # The latent vectors are left out: they are long, and the seed gives them again.
         "trace": {key: value for key, value in done.trace.items() if key != "latent"},
         "setting": task.setting,
+        "prior": task.prior,
         "data": task.frame.data,
         "pixel_size": clean.pixel_size,
         "shape": list(clean.shape),
