@@ -168,6 +168,24 @@ def test_bad_parameters_are_explained(make, words):
         assert word in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("noise", "words"),
+    [
+        (Gaussian(0.1), "Gaussian, sigma 0.1"),
+        (Poisson(21.585142, 13631.345), "Poisson, gain 21.59, offset 13631"),
+        (Poisson(0.04), "Poisson, gain 0.04"),
+        (ClippedPoisson(1.0, 0.0, 1.0), "Clipped-Poisson, gain 1, maximum 1"),
+        (
+            PoissonGaussian(7135.95, 2958245.1, 1783.0),
+            "Poisson-Gaussian, gain 7136, offset 2958245, sigma 1783",
+        ),
+        (Poisson(1e-12, -3e9), "Poisson, gain 1e-12, offset -3e+09"),
+    ],
+)
+def test_models_speak_in_words(noise, words):
+    assert str(noise) == words
+
+
 @cases
 def test_models_are_values(noise):
     assert dataclasses.replace(noise) == noise

@@ -75,6 +75,12 @@ class NoiseModel(ABC):
         """
         return None
 
+    def __str__(self) -> str:
+        """Say the model in words, as ``Poisson, gain 21.59, offset 13631``; zeros are left out."""
+        values = self.to_dict()
+        kind = values.pop("type").title()
+        return ", ".join([kind, *(f"{k} {_brief(v)}" for k, v in values.items() if v)])
+
     def to_dict(self) -> dict[str, Any]:
         """Return the model as plain values, with its kind under ``type``."""
         kind = next(name for name, cls in NOISES.items() if cls is type(self))
@@ -417,6 +423,11 @@ NOISES: dict[str, type[NoiseModel]] = {
     "clipped-poisson": ClippedPoisson,
     "poisson-gaussian": PoissonGaussian,
 }
+
+
+def _brief(value: float) -> str:
+    """Return four digits, or all of a whole part that people still read at a glance."""
+    return f"{value:.0f}" if 1e4 <= abs(value) < 1e7 else f"{value:.4g}"
 
 
 def _check(positive: bool = True, **values: float) -> None:
