@@ -18,9 +18,9 @@ from emprior.grid import (
 
 
 def wave(shape, at, rows, columns):
-    """cos(πk r/H)·cos(πl c/W) at points (rows, columns) in pixels from the image's corner."""
-    (k, l), (H, W) = at, shape
-    return np.outer(np.cos(np.pi * k * rows / H), np.cos(np.pi * l * columns / W))
+    """cos(πj r/H)·cos(πk c/W) at points (rows, columns) in pixels from the image's corner."""
+    (j, k), (H, W) = at, shape
+    return np.outer(np.cos(np.pi * j * rows / H), np.cos(np.pi * k * columns / W))
 
 
 def centres(n):
@@ -32,12 +32,12 @@ def test_matrix_at_the_samples_is_the_identity():
 
 
 @given(shapes(), st.integers(0, 7), st.integers(0, 7), st.floats(-3, 3), st.floats(0.3, 2.5))
-def test_resampling_is_exact_for_waves_in_the_band(shape, k, l, shift, pitch):
-    image = wave(shape, (k, l), *map(centres, shape))
+def test_resampling_is_exact_for_waves_in_the_band(shape, j, k, shift, pitch):
+    image = wave(shape, (j, k), *map(centres, shape))
     rows, columns = shift + pitch * np.arange(9), 1.7 + pitch * np.arange(6)
     matrices = (resampling_matrix(n, c) for n, c in zip(shape, (rows, columns), strict=True))
     np.testing.assert_allclose(
-        resample(image, *matrices), wave(shape, (k, l), rows, columns), atol=1e-10
+        resample(image, *matrices), wave(shape, (j, k), rows, columns), atol=1e-10
     )
 
 

@@ -53,8 +53,8 @@ def psnr(estimate: ArrayLike, truth: ArrayLike, *, data_range: float) -> float:
     missing atom next to nothing.
     """
     x_hat, x = _pair(estimate, truth)
-    error = float(np.mean((x_hat - x) ** 2))
-    return 10 * math.log10(_range(data_range) ** 2 / error) if error else math.inf
+    peak, error = _range(data_range) ** 2, float(np.mean((x_hat - x) ** 2))
+    return 10 * math.log10(peak / error) if error else math.inf
 
 
 def contrast_psnr(estimate: ArrayLike, truth: ArrayLike) -> float:

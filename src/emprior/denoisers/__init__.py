@@ -32,7 +32,14 @@ def _pooled(name: str) -> Callable[[], Denoiser]:
     return factory
 
 
+def _prior() -> Denoiser:
+    from emprior.denoisers.prior import Prior
+
+    return Prior()
+
+
 DENOISERS: dict[str, Callable[[], Denoiser]] = {
+    "prior": _prior,
     "identity": _classical("Identity"),
     "constant": _classical("Constant"),
     "blur": _classical("Blur"),

@@ -165,7 +165,7 @@ class Wavelet(GaussianDenoiser):
         from skimage.restoration import cycle_spin, denoise_wavelet
 
         length = pywt.Wavelet(self.wavelet).dec_len
-        margin = min(2 * length, *image.shape)  # where the cyclic shifts wrap round
+        margin = 2 * length  # where the cyclic shifts wrap round
         padded = np.pad(image, margin, mode="symmetric")
         levels = max(1, pywt.dwt_max_level(min(padded.shape), length))
         with np.errstate(divide="ignore"):  # bands of noise only have an infinite threshold
@@ -294,5 +294,5 @@ def least_risk(
         divergence = np.mean(probe * (method(image + step * probe, setting) - smooth)) / step
         return float(np.mean((image - smooth) ** 2) + 2 * divergence)
 
-    best = minimize_scalar(risk, bounds=np.log(bounds), method="bounded", options={"xatol": 0.1})
+    best = minimize_scalar(risk, bounds=np.log(bounds), method="bounded", options={"xatol": 0.2})
     return float(np.exp(best.x))

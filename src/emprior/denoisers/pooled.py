@@ -46,7 +46,8 @@ class Pooled(Denoiser):
     factor: int | None = None
 
     def __post_init__(self) -> None:
-        if self.factor is not None and not (isinstance(self.factor, int) and self.factor >= 1):
+        given, whole = self.factor, isinstance(self.factor, int) and self.factor is not True
+        if given is not None and not (whole and given >= 1):
             raise OptionError(
                 f"a pooling factor of {self.factor!r}",
                 expected="a whole number of at least 1, or None",
@@ -62,6 +63,14 @@ class Pooled(Denoiser):
         if factor == 1:
             estimate = self.inner(micrograph, noise, rng)
             return replace(estimate, trace={"factor": 1, **estimate.trace})
+        H, W = micrograph.shape
+        if min(H, W) < 8 * factor:
+            raise OptionError(
+                f"pooling by {factor} for a frame of {H} × {W} pixels",
+                expected=f"a factor of at most {max(1, min(H, W) // 8)}",
+                why="fewer than 8 pixels would be left along an axis",
+                fix="leave the factor out to have it chosen from the frame",
+            )
         coarse = pool(pad_to_multiple(micrograph.image, factor), factor)
         curve = stabiliser(noise, coarse, count=factor**2)
         pixel_size = None if micrograph.pixel_size is None else micrograph.pixel_size * factor

@@ -26,6 +26,7 @@ import scipy.fft
 from numpy.polynomial.hermite_e import hermegauss
 from numpy.typing import NDArray
 from scipy import ndimage, special
+from scipy.interpolate import PchipInterpolator
 
 from emprior.noise import ClippedPoisson, Gaussian, NoiseModel, Poisson, PoissonGaussian
 
@@ -34,6 +35,7 @@ Values = NDArray[np.floating]
 _KNOTS = 1024
 _MANY = 50.0  # mean counts beyond which a normal density stands in for the Poisson law
 _LONGEST = 4096  # outcomes of a clipped sum beyond which it does likewise
+_DARKEST = 1e-3  # variance of f at which a frame counts as empty; keeps its scale finite
 _NODES, _WEIGHTS = (a for a in hermegauss(16))
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 
@@ -103,9 +105,9 @@ def stabiliser(noise: NoiseModel, image: NDArray[Any], count: int = 1) -> Stabil
 
     expected, spread = _expectation(f, noise, clean, count)
     typical = _inverse_mean(noise, np.asarray(image.mean(dtype=np.float64)), clean)
-    unit = np.sqrt(np.interp(typical, clean, spread))
-    rising = np.append(True, np.diff(np.maximum.accumulate(expected)) > 0)
-    return Stabiliser(mean, stable / unit, expected[rising] / unit, clean[rising])
+    unit = np.sqrt(max(np.interp(typical, clean, spread), _DARKEST))
+    apart = np.append(True, np.diff(np.maximum.accumulate(expected)) > 0)
+    return Stabiliser(mean, stable / unit, expected[apart] / unit, clean[apart])
 
 
 def unclip(image: NDArray[Any], noise: NoiseModel) -> NDArray[Any]:
@@ -140,7 +142,10 @@ def _clean_values(noise: NoiseModel, image: NDArray[Any], count: int) -> Values:
 
 
 def _inverse_mean(noise: NoiseModel, mean: NDArray[Any], clean: Values) -> Values:
-    return np.interp(mean, np.maximum.accumulate(noise.mean(clean)), clean)
+    values = np.maximum.accumulate(noise.mean(clean))
+    rising = np.append(np.diff(values) > 0, True)
+    curve = PchipInterpolator(values[rising], clean[rising])
+    return curve(np.clip(mean, values[rising][0], values[rising][-1]))
 
 
 def _expectation(f: Any, noise: NoiseModel, clean: Values, count: int) -> tuple[Values, Values]:
@@ -148,11 +153,12 @@ def _expectation(f: Any, noise: NoiseModel, clean: Values, count: int) -> tuple[
     spread = np.sqrt(noise.variance(clean) / count)[:, None]
     moments = _moments(f, noise.mean(clean)[:, None] + spread * _NODES, _WEIGHTS)
     if isinstance(noise, (Poisson, PoissonGaussian)):
-        rate = np.maximum((clean - noise.offset) / noise.gain, 0)
-        few = rate * count <= _MANY
+        rate = (clean - noise.offset) / noise.gain
+        few = (rate >= 0) & (rate * count <= _MANY)
         if isinstance(noise, ClippedPoisson):
-            few |= min(noise.ceiling, _most(rate.max())) * count <= _LONGEST
-        moments[:, few] = _moments(f, *_outcomes(noise, rate[few], count))
+            few = few | (min(noise.ceiling, _most(rate.max())) * count <= _LONGEST)
+        if few.any():
+            moments[:, few] = _moments(f, *_outcomes(noise, rate[few], count))
     first, second = moments
     return first, second - first**2
 
@@ -171,6 +177,8 @@ def _outcomes(noise: Poisson | PoissonGaussian, rate: Values, count: int) -> tup
         counts = np.arange(_most(rate.max(initial=0) * count))
         probability = _poisson(counts, rate * count)
     values = noise.gain / count * counts + noise.offset
+    if isinstance(noise, ClippedPoisson) and count == 1:
+        values = np.minimum(values, noise.maximum)
     if isinstance(noise, PoissonGaussian):
         values = np.add.outer(values, noise.sigma / np.sqrt(count) * _NODES).ravel()
         probability = (probability[..., None] * _WEIGHTS).reshape(len(rate), -1)
@@ -180,12 +188,12 @@ def _outcomes(noise: Poisson | PoissonGaussian, rate: Values, count: int) -> tup
 def _clipped_sum(noise: ClippedPoisson, rate: Values, count: int) -> Values:
     """Return the distribution of the sum of `count` clipped counts, (T, ceiling·count + 1).
 
-    A maximum between two counts is shared between them so that its value stays in the mean.
+    In a sum, a maximum between two counts is shared between them so that its mean stays.
     """
     ceiling = min(noise.ceiling, _most(rate.max()))
     one = _poisson(np.arange(ceiling + 1), rate)
     one[:, ceiling] = 1 - one[:, :ceiling].sum(-1)
-    if ceiling == noise.ceiling:
+    if ceiling == noise.ceiling and count > 1:
         short = ceiling - (noise.maximum - noise.offset) / noise.gain
         one[:, ceiling - 1] += short * one[:, ceiling]
         one[:, ceiling] *= 1 - short

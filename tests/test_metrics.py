@@ -1,0 +1,217 @@
+import math
+
+import numpy as np
+import pytest
+from strategies import lattice, lattice_positions
+
+from emprior.errors import ImageError, OptionError
+from emprior.metrics import (
+    ColumnScore,
+    column_f1,
+    columns,
+    contrast_psnr,
+    effective_parameters,
+    peak_psnr,
+    polarity,
+    psnr,
+    ssim,
+)
+
+PIXEL = 0.1
+SHAPE = (150, 190)
+
+
+@pytest.fixture
+def truth():
+    return lattice(SHAPE, PIXEL)
+
+
+def positions():
+    """The lattice's columns 1 Å and more from the edges."""
+    all_of_them = lattice_positions(SHAPE, PIXEL)
+    extent = (np.array(SHAPE) - 1) * PIXEL
+    return all_of_them[np.all((all_of_them > 1) & (all_of_them < extent - 1), axis=1)]
+
+
+def with_column(image, position, height):
+    y, x = np.meshgrid(*(PIXEL * np.arange(n) for n in image.shape), indexing="ij")
+    r, c = position
+    return image + height * np.exp(-((y - r) ** 2 + (x - c) ** 2) / (2 * 0.45**2))
+
+
+def test_psnr_of_a_known_error(truth):
+    assert psnr(truth + 0.1, truth, data_range=1) == pytest.approx(20)
+    assert psnr(truth + 0.1, truth, data_range=2) == pytest.approx(20 + 20 * math.log10(2))
+    assert psnr(truth, truth, data_range=1) == math.inf
+
+
+def test_psnr_is_that_of_scikit_image(truth, rng):
+    from skimage.metrics import peak_signal_noise_ratio
+
+    estimate = (truth + 0.1 * rng.standard_normal(truth.shape)).astype(np.float32)
+    theirs = peak_signal_noise_ratio(truth, estimate.astype(float), data_range=0.7)
+    assert psnr(estimate, truth, data_range=0.7) == pytest.approx(theirs)
+
+
+def test_psnr_has_no_default_range(truth):
+    with pytest.raises(TypeError, match="data_range"):
+        psnr(truth, truth)
+
+
+def test_contrast_psnr_ignores_the_mean_and_nothing_else(truth, rng):
+    noise = 0.1 * rng.standard_normal(truth.shape)
+    noise -= noise.mean()
+    expected = psnr(truth + noise, truth, data_range=1)
+    assert contrast_psnr(truth + noise + 3, truth) == pytest.approx(expected)
+    assert contrast_psnr(1.2 * truth, truth) < 60
+
+
+def test_peak_psnr_takes_the_truths_maximum(truth):
+    assert peak_psnr(truth + 0.1, truth) == pytest.approx(20 + 20 * math.log10(truth.max()))
+    assert peak_psnr(2 * truth + 0.1, 2 * truth) > peak_psnr(truth + 0.1, truth) + 6
+
+
+def test_ssim_is_one_for_equal_images_and_falls_with_noise(truth, rng):
+    noise = rng.standard_normal(truth.shape)
+    scores = [ssim(truth + s * noise, truth, data_range=1) for s in (0, 0.05, 0.2)]
+    assert scores[0] == 1
+    assert scores[0] > scores[1] > scores[2] > 0
+
+
+def test_effective_parameters_counts_those_of_a_least_squares_fit(rng):
+    """A fit of p waves to N pixels errs by pv/N, on top of what it cannot represent."""
+    N, p, v = 4000, 40, 0.3
+    basis = np.linalg.qr(rng.standard_normal((N, p + 1)))[0]
+    inside = basis[:, :p] @ rng.standard_normal(p)
+    outside = 5.0 * basis[:, p]
+    representation = -10 * math.log10(np.mean(outside**2))
+    errors = []
+    for _ in range(200):
+        y = inside + outside + math.sqrt(v) * rng.standard_normal(N)
+        fit = basis[:, :p] @ (basis[:, :p].T @ y)
+        errors.append(np.mean((fit - inside - outside) ** 2))
+    found = effective_parameters(
+        np.mean(errors), representation_psnr=representation, pixels=N, variance=v
+    )
+    assert found == pytest.approx(p, rel=0.05)
+    no_model = effective_parameters(v, representation_psnr=math.inf, pixels=N, variance=v)
+    assert no_model == pytest.approx(N)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("pixel_size", [0.05, 0.1, 0.3])
+def test_columns_are_found_where_they_were_drawn(sign, pixel_size):
+    shape = (round(15 / pixel_size), round(19 / pixel_size))
+    image = lattice(shape, pixel_size, sign=sign)
+    planted = lattice_positions(shape, pixel_size)
+    extent = (np.array(shape) - 1) * pixel_size
+    planted = planted[np.all((planted > 1) & (planted < extent - 1), axis=1)]
+    assert polarity(image, pixel_size) == sign
+    found = columns(image, pixel_size)
+    distance = np.linalg.norm(planted[:, None] - found[None], axis=-1)
+    assert distance.min(axis=1).max() < 0.05
+    assert len(set(distance.argmin(axis=1))) == len(planted)
+    inside = np.all((found > 1) & (found < extent - 1), axis=1)
+    assert inside.sum() == len(planted)  # none in the vacuum
+
+
+def test_noise_below_the_prominence_is_no_column(truth):
+    ripple = 0.006 * np.sin(np.arange(SHAPE[0]) / 3)[:, None] * np.sin(np.arange(SHAPE[1]) / 3)
+    assert len(columns(0.45 + ripple, PIXEL)) == 0
+    assert len(columns(0.45 + 4 * ripple, PIXEL)) > 10
+    assert len(columns(np.full(SHAPE, 0.45), PIXEL)) == 0
+
+
+def test_a_perfect_estimate_has_every_column(truth):
+    score = column_f1(truth, truth, PIXEL)
+    assert score == ColumnScore(len(positions()), 0, 0)
+    assert score.precision == score.recall == score.f1 == 1
+
+
+def test_an_added_and_a_removed_column_are_told_apart(truth):
+    n = len(positions())
+    vacuum = (2.0, 15.0)
+    assert column_f1(with_column(truth, vacuum, 0.2), truth, PIXEL) == ColumnScore(n, 1, 0)
+    fewer = with_column(truth, positions()[n // 2], -0.2)
+    score = column_f1(fewer, truth, PIXEL)
+    assert score == ColumnScore(n - 1, 0, 1)
+    assert score.recall == pytest.approx((n - 1) / n)
+    assert score.precision == 1
+    assert score.f1 == pytest.approx(2 * (n - 1) / (2 * n - 1))
+    assert psnr(fewer, truth, data_range=1) > 30  # which PSNR hardly sees
+
+
+def test_a_column_moved_by_more_than_the_reach_is_both(truth):
+    n, there = len(positions()), positions()[len(positions()) // 2]
+    for shift, expected in ((0.25, ColumnScore(n, 0, 0)), (0.6, ColumnScore(n - 1, 1, 1))):
+        moved = with_column(with_column(truth, there, -0.2), there + np.array((0, shift)), 0.2)
+        assert column_f1(moved, truth, PIXEL) == expected
+
+
+def test_matching_is_one_to_one(truth):
+    """Two columns of the estimate within reach of one true column count as one and one added."""
+    n, there = len(positions()), positions()[len(positions()) // 2]
+    y, x = np.meshgrid(*(PIXEL * np.arange(k) for k in SHAPE), indexing="ij")
+    split = with_column(truth, there, -0.2)
+    for side in (-0.35, 0.35):
+        split += 0.2 * np.exp(-((y - there[0]) ** 2 + (x - there[1] - side) ** 2) / (2 * 0.15**2))
+    assert column_f1(split, truth, PIXEL) == ColumnScore(n, 1, 0)
+
+
+def test_the_border_is_dropped(truth):
+    n = len(positions())
+    assert column_f1(with_column(truth, (0.5, 14.0), 0.2), truth, PIXEL) == ColumnScore(n, 0, 0)
+
+
+def test_polarity_is_the_truths(truth):
+    """An inverted estimate has its bright spots between the columns: none is right."""
+    inverted = 0.9 - truth
+    assert column_f1(inverted, truth, PIXEL).matched == 0
+    assert column_f1(0.9 - truth, 0.9 - truth, PIXEL).f1 == 1
+
+
+def test_an_estimate_without_columns_scores_zero(truth):
+    score = column_f1(np.full(SHAPE, 0.45), truth, PIXEL)
+    assert score == ColumnScore(0, 0, len(positions()))
+    assert score.precision == score.recall == score.f1 == 0
+
+
+def test_published_simulation_shows_every_column(test_data):
+    """The rows of the Pt/CeO2 reference at their pitch: 67.7 pixels between Ce columns."""
+    from skimage.io import imread
+
+    (path,) = (test_data / "hrtem_simulated").glob("*.tif")
+    image = np.squeeze(imread(path)).astype(float)
+    found = columns(image, 0.0489)
+    ceria = found[found[:, 0] > 0.75 * image.shape[0] * 0.0489]
+    across = np.linalg.norm(ceria[:, None] - ceria[None], axis=-1)
+    np.fill_diagonal(across, np.inf)
+    nearest = across.min(axis=1)
+    assert abs(np.median(nearest) - 67.726 * 0.0489) < 0.05
+    assert column_f1(image, image, 0.0489).f1 == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda x: psnr(x[1:], x, data_range=1), ImageError, "(149, 190)"),
+        (lambda x: psnr(x[None], x[None], data_range=1), ImageError, "(1, 150, 190)"),
+        (lambda x: psnr(x * np.nan, x, data_range=1), ImageError, "NaN"),
+        (lambda x: psnr(x, x, data_range=0), OptionError, "data_range = 0"),
+        (lambda x: psnr(x + 1, x, data_range=math.inf), OptionError, "data_range = inf"),
+        (lambda x: ssim(x, x, data_range=-1), OptionError, "data_range = -1"),
+        (lambda x: ssim(x[:5], x[:5], data_range=1), ImageError, "7 × 7"),
+        (lambda x: column_f1(x, x * 0, PIXEL), ImageError, "no atomic column"),
+        (lambda x: column_f1(x, x, -1.0), OptionError, "pixel size"),
+        (lambda x: column_f1(x, x[:9], 0.1), ImageError, "shape"),
+        (
+            lambda x: effective_parameters(1, representation_psnr=30, pixels=0, variance=1),
+            OptionError,
+            "pixels = 0",
+        ),
+    ],
+)
+def test_bad_input_is_explained(call, error, words, truth):
+    with pytest.raises(error) as caught:
+        call(truth)
+    assert words in str(caught.value)
