@@ -43,9 +43,17 @@ _GRID = 6  # samples along each side of a grid
 class Micrographs(Protocol):
     """What a training needs of a data set; `emprior.datasets.Dataset` is one."""
 
-    pixel_size: float
-    hash: str
-    shape: tuple[int, int]
+    @property
+    def pixel_size(self) -> float:
+        """Nominal distance between pixel centres in Å."""
+
+    @property
+    def hash(self) -> str:
+        """Of the content, for the card of the prior."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of every image."""
 
     def crops(self, n: int, shape: tuple[int, int], rng: np.random.Generator) -> Any:
         """Draw n crops; the result's ``images`` is (n, h, w) float32."""
