@@ -84,8 +84,9 @@ def test_the_recipe_of_the_micrograph_shares_no_seed(request):
 
 
 def test_the_demo_writes_what_it_says(few_rows, tmp_path):
-    said = []
-    lines = demo.run(tmp_path / "new", echo=said.append)
+    said, shares = [], []
+    lines = demo.run(tmp_path / "new", echo=said.append, progress=shares.append)
+    np.testing.assert_allclose(shares, [1 / 3, 2 / 3, 1])
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == sorted(demo.FILES)
     truth, denoised, noisy = (
         read(tmp_path / "new" / f"{name}.hspy") for name in ("truth", "denoised", "noisy")

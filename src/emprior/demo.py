@@ -86,6 +86,7 @@ def run(
     overwrite: bool = False,
     seed: int = 0,
     echo: Callable[[str], None] = print,
+    progress: Callable[[float], None] | None = None,
 ) -> list[Line]:
     """Denoise the bundled micrograph with every row; write the result, a picture and a table.
 
@@ -99,6 +100,8 @@ def run(
         Of the denoisers' random draws.
     echo : callable
         Takes each line of the table as soon as it is known.
+    progress : callable, optional
+        Called with the share of work done, from 0 to 1.
 
     Returns
     -------
@@ -113,13 +116,19 @@ def run(
     _prepare(folder, overwrite)
     shown = example()
     echo("one simulated micrograph, 512 × 512 pixels, 0.45 electrons a pixel; PSNR has range 1")
-    lines = []
+    lines: list[Line] = []
+
+    def advance(share: float) -> None:
+        if progress:
+            progress((len(lines) + share) / len(ROWS))
+
     for row, options in ROWS.items():
-        done = denoise(shown.noisy, seed=seed, **options)
+        done = denoise(shown.noisy, seed=seed, progress=advance, **options)
         lines.append(
             Line(row, done.method, psnr(done.image, shown.truth, data_range=1.0), done.seconds)
         )
         echo(str(lines[-1]))
+        advance(0.0)
         if row == RESULT:
             denoised = done
     how = {"method": denoised.method, "noise": denoised.noise.to_dict(), "seed": seed}

@@ -15,6 +15,9 @@ from typing import Any, BinaryIO
 
 from emprior.errors import FileError, OutputError
 
+RECORDS = "records.jsonl"
+"""Name of the file in the directory of an evaluation."""
+
 
 def append(path: str | Path, record: Mapping[str, Any]) -> None:
     """Append one record; a line cut short by an interruption is replaced.

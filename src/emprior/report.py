@@ -17,12 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from emprior import records as record_files
 from emprior.errors import FileError, import_extra
 from emprior.files import replacing
+from emprior.records import RECORDS, read
 from emprior.tables import HEADLINE, METRICS, Records, Table, tabulate
-
-RECORDS = "records.jsonl"
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ def render(directory: str | Path) -> Path:
         If a file cannot be written.
     """
     directory = Path(directory)
-    records = record_files.read(directory / RECORDS)
+    records = read(directory / RECORDS)
     if not records:
         raise FileError(
             f"{directory / RECORDS} holds no record",

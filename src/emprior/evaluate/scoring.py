@@ -28,8 +28,8 @@ from emprior.evaluate.frames import Frame, open_frames
 from emprior.evaluate.recipe import EvaluationRecipe, Row, noise_model
 from emprior.micrograph import Micrograph
 from emprior.recipes import load
+from emprior.records import RECORDS
 
-RECORDS = "records.jsonl"
 SCORINGS = "scorings.jsonl"
 """When which data was scored: a test set that is looked at often becomes a training set."""
 
