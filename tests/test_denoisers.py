@@ -67,14 +67,21 @@ def test_frames_at_the_edge_of_a_model_are_denoised(denoiser, noise, image):
 
 
 @names
-def test_deterministic(denoiser, micrograph):
-    laws.deterministic(denoiser, micrograph, Gaussian(0.1))
+def test_deterministic(denoiser):
+    laws.deterministic(denoiser, noisy(SMALL, Gaussian(0.1)), Gaussian(0.1))
     laws.deterministic(denoiser, noisy(SMALL, Poisson(1.0)), Poisson(1.0))
 
 
 @names
-@pytest.mark.parametrize("key", ["G(0.1)", "P(10)", "P(1) clipped", "counts and readout"])
-@pytest.mark.parametrize(("a", "b"), [(200.0, -31.0), (0.02, 5.0)])
+@pytest.mark.parametrize(
+    ("key", "a", "b"),
+    [
+        ("G(0.1)", 200.0, -31.0),
+        ("P(10)", 0.02, 5.0),
+        ("P(1) clipped", 200.0, -31.0),
+        ("counts and readout", 3.0, 0.0),
+    ],
+)
 def test_estimate_scales_with_the_data(denoiser, key, a, b):
     noise = NOISE_CASES[key]
     laws.scales_with_the_data(denoiser, noisy(SMALL, noise), noise, scaled(noise, a, b), a, b)

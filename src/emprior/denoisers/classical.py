@@ -23,7 +23,7 @@ from emprior.errors import import_extra
 from emprior.micrograph import Micrograph
 from emprior.noise import NoiseModel
 
-Values = NDArray[np.float64]
+Values = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -258,8 +258,10 @@ class BM3D(GaussianDenoiser):
         """Filter in both stages."""
         import bm3d
 
+        profile = bm3d.BM3DProfile()
+        profile.num_threads = 1  # more of them add up in another order each time
         low, span = image.min(), np.ptp(image)  # the package is made for intensities of unit range
-        return low + span * bm3d.bm3d((image - low) / span, 1 / span), {}
+        return low + span * bm3d.bm3d((image - low) / span, 1 / span, profile), {}
 
 
 def least_risk(

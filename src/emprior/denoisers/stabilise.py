@@ -105,7 +105,7 @@ def stabiliser(noise: NoiseModel, image: NDArray[Any], count: int = 1) -> Stabil
 
     expected, spread = _expectation(f, noise, clean, count)
     typical = _inverse_mean(noise, np.asarray(image.mean(dtype=np.float64)), clean)
-    unit = np.sqrt(max(np.interp(typical, clean, spread), _DARKEST))
+    unit = max(float(np.interp(typical, clean, spread)), _DARKEST) ** 0.5
     apart = np.append(True, np.diff(np.maximum.accumulate(expected)) > 0)
     return Stabiliser(mean, stable / unit, expected[apart] / unit, clean[apart])
 
