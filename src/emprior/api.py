@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emprior.denoisers import Estimate, make
-from emprior.errors import EmpriorWarning
-from emprior.evidence import hold_out
-from emprior.identify import Identification, resolve
+from emprior.errors import EmpriorWarning, OptionError
+from emprior.evidence import Advantage, hold_out
+from emprior.identify import Identification, check_spec, resolve
 from emprior.micrograph import Micrograph
 from emprior.noise import NoiseModel
+
+if TYPE_CHECKING:
+    from emprior.denoisers.prior import Prior
 
 FALLBACK = "pooled-wavelet"
 """What answers where the prior does not know the frame: it assumes no lattice and no material."""
@@ -59,7 +62,7 @@ def denoise(
     method: str = "prior",
     prior: str | Path = "default",
     search: str = "default",
-    seed: int = 0,
+    seed: int | Sequence[int] = 0,
     force: bool = False,
     device: str = "auto",
     progress: Callable[[float], None] | None = None,
@@ -71,17 +74,18 @@ def denoise(
     image : (H, W) array_like or Micrograph
         Pixels in any units.
     pixel_size : float, optional
-        Distance between pixels in Å. The prior assumes 0.0489 Å, with a warning, without it.
+        Distance between pixels in Å; goes before that of a Micrograph. Where neither is known
+        the prior assumes 0.0489 Å, with a warning.
     noise : str or NoiseModel
-        "auto" identifies it from the frame; or "none", "poisson[:GAIN][,clip=MAX]",
-        "gaussian:SIGMA", or a model.
+        "auto" identifies it from the frame; or "none", "poisson[:GAIN][,offset=O][,clip=MAX]",
+        "gaussian:SIGMA" in units of the data, or a model.
     method : str
         Any of `emprior.denoisers.DENOISERS`.
     prior : str or path
         A shipped prior's name or a weight file; for method "prior".
     search : str
         One of `emprior.inversion.SEARCHES`; for method "prior".
-    seed : int
+    seed : int or sequence of int
         Of all random draws: the same arguments give the same result.
     force : bool
         Return the prior's answer even where held-out pixels speak against it.
@@ -102,37 +106,37 @@ def denoise(
     Warns
     -----
     EmpriorWarning
-        Where the pixel size is assumed, or the prior's answer is withheld.
+        Where the pixel size is assumed, or the prior does not know the frame.
 
     Notes
     -----
-    Without `force`, a quarter of the pixels is held out and the prior competes with the pooled
-    wavelet for them. Where it does not explain them better, the wavelet's answer is returned: a
-    prior trained on one material must not draw it on a picture of another.
+    One pixel of every 4 × 4 is held out, and the prior competes with the pooled wavelet for them.
+    Where it does not clearly explain them better, the wavelet's answer is returned: a prior
+    trained on one material must not draw it on a picture of another.
     """
     started = time.perf_counter()
-    micrograph = image if isinstance(image, Micrograph) else Micrograph(image, pixel_size)  # type: ignore[arg-type]
+    check_options(method=method, noise=noise, prior=prior, seed=seed, device=device)
+    micrograph = image if isinstance(image, Micrograph) else Micrograph(np.asarray(image))
+    if pixel_size is not None:
+        micrograph = replace(micrograph, pixel_size=pixel_size)
     if isinstance(noise, NoiseModel):
         found = Identification(noise, ("given by the caller",))
     else:
         found = resolve(noise, micrograph.image)
     rng = np.random.default_rng(seed)
     if method == "prior":
+        from emprior.denoisers.prior import NATIVE_PIXEL_SIZE, Prior
+
         if micrograph.pixel_size is None:
             warnings.warn(
-                "the pixel size is not known; that of the prior's training data, 0.0489 Å, is "
-                "assumed. If that is wrong the prior looks for atoms of the wrong size: give the "
-                "pixel size",
+                f"the pixel size is not known: {NATIVE_PIXEL_SIZE} Å, that of the prior's "
+                "training data, is assumed. If that is wrong the prior looks for atoms of the "
+                "wrong size; give the pixel size",
                 EmpriorWarning,
                 stacklevel=2,
             )
-        denoiser = replace(
-            make("prior"), prior=prior, search=search, device=device, progress=progress
-        )
-        if force:
-            estimate = denoiser(micrograph, found.noise, rng)
-        else:
-            method, estimate = _contest(denoiser, micrograph, found.noise, rng)
+        contestant = Prior(prior=prior, search=search, device=device)
+        method, estimate = _contest(contestant, micrograph, found.noise, rng, force, progress)
     else:
         estimate = make(method)(micrograph, found.noise, rng)
     return Denoised(
@@ -145,26 +149,96 @@ def denoise(
     )
 
 
+def check_options(
+    *,
+    method: str,
+    noise: str | NoiseModel,
+    prior: str | Path,
+    seed: int | Sequence[int],
+    device: str,
+) -> None:
+    """Find options without a meaning before any work is done; all as `denoise` takes them.
+
+    Raises
+    ------
+    OptionError
+        If a method, noise, seed or device is not one.
+    WeightsError
+        If the prior cannot be used.
+    """
+    make(method)
+    if isinstance(noise, str):
+        check_spec(noise)
+    elif not isinstance(noise, NoiseModel):
+        raise OptionError(
+            f"a noise of type {type(noise).__name__}",
+            expected="text such as 'auto' or 'gaussian:0.1', or a model of emprior.noise",
+            why="it says how probable each pixel value is",
+            fix="leave it out to have it identified from the frame",
+        )
+    try:
+        np.random.SeedSequence(seed)
+    except (TypeError, ValueError) as error:
+        raise OptionError(
+            f"a seed of {seed!r}",
+            expected="a whole number of at least 0, or several",
+            why="random draws start from it, and are the same again for the same seed",
+            fix="leave it out, or give for example 1",
+        ) from error
+    if method == "prior":
+        from emprior.device import choose_device
+        from emprior.weights import read_card
+
+        read_card(prior)
+        choose_device(device)
+    elif prior != "default":
+        raise OptionError(
+            f"the prior {str(prior)!r} with the method {method!r}",
+            expected="a prior only with the method 'prior'",
+            why="the other methods know nothing of priors, so it would silently go unused",
+            fix="leave out the one or the other",
+        )
+
+
 def _contest(
-    prior: Any, micrograph: Micrograph, noise: NoiseModel, rng: np.random.Generator
+    prior: Prior,
+    micrograph: Micrograph,
+    noise: NoiseModel,
+    rng: np.random.Generator,
+    force: bool,
+    progress: Callable[[float], None] | None,
 ) -> tuple[str, Estimate]:
     """Let the prior compete with the fallback for held-out pixels; return the winner's answer."""
+
+    def part(start: float, stop: float) -> Prior:
+        """Return the prior, reporting its progress as a part of the whole."""
+        if progress is None:
+            return prior
+        return replace(prior, progress=lambda share: progress(start + (stop - start) * share))
+
     held_out = hold_out(micrograph, rng)
     fallback = make(FALLBACK)
-    estimate, latent = prior.fit(held_out.seen, noise, rng)
+    estimate, latent = part(0, 0.8).fit(held_out.seen, noise, rng)
     rival = fallback(held_out.seen, noise, rng)
-    difference = held_out.log_prob(estimate.image, noise) - held_out.log_prob(rival.image, noise)
-    mean, error = float(difference.mean()), float(difference.std() / difference.size**0.5)
-    if mean > 0:
-        method, estimate = "prior", prior.fit(micrograph, noise, rng, latent)[0]
-    else:
-        warnings.warn(
-            f"the prior does not know this frame: on held-out pixels {FALLBACK} explains it "
-            f"better, by {-mean:.2g} ± {error:.1g} nats a pixel, and its answer is returned. Use "
-            "force to have the prior's",
-            EmpriorWarning,
-            stacklevel=3,
+    advantage = Advantage.between(held_out, estimate.image, rival.image, noise)
+    trace: dict[str, Any] = {
+        "prior_advantage_nats_per_held_out_pixel": advantage.mean,
+        "standard_error": advantage.error,
+    }
+    method = "prior" if advantage.is_clear or force else FALLBACK
+    if not advantage.is_clear:
+        trace["doubt"] = (
+            f"the prior does not know this frame: it does not predict held-out pixels clearly "
+            f"better than {FALLBACK} does (by {advantage})"
         )
-        method, estimate = FALLBACK, fallback(micrograph, noise, rng)
-    contest = {"prior_advantage_nats_per_held_out_pixel": mean, "standard_error": error}
-    return method, replace(estimate, trace={**estimate.trace, **contest})
+        outcome = (
+            "the prior's answer is returned only because it is forced; what it shows may be made up"
+            if force
+            else f"the answer of {FALLBACK} is returned; force gives the prior's"
+        )
+        warnings.warn(f"{trace['doubt']}: {outcome}", EmpriorWarning, stacklevel=3)
+    if method == "prior":
+        estimate = part(0.8, 1).fit(micrograph, noise, rng, latent)[0]
+    else:
+        estimate = fallback(micrograph, noise, rng)
+    return method, replace(estimate, trace={**estimate.trace, **trace})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -11,10 +12,8 @@ from typing import Any
 import numpy as np
 
 from emprior import __version__
-from emprior.api import Denoised, denoise
-from emprior.denoisers import make
-from emprior.errors import FileError, InputError
-from emprior.identify import check_spec
+from emprior.api import Denoised, check_options, denoise
+from emprior.errors import EmpriorWarning, FileError, ImageError, InputError
 from emprior.io import Signal, read, write
 from emprior.micrograph import Micrograph, check_pixel_size
 
@@ -23,12 +22,19 @@ Progress = Callable[[float], None]
 
 @dataclass(frozen=True)
 class Settings:
-    """What `emprior denoise` is asked to do; see `emprior.denoise` for each field."""
+    """What `emprior denoise` is asked to do; see `emprior.denoise` for each field.
+
+    Parameters
+    ----------
+    signal : str, optional
+        Which image of a file that holds several; see `emprior.io.read`.
+    """
 
     method: str = "prior"
     noise: str = "auto"
     prior: str = "default"
     pixel_size: float | None = None
+    signal: str | None = None
     seed: int = 0
     device: str = "auto"
     force: bool = False
@@ -39,18 +45,17 @@ class Settings:
         Raises
         ------
         InputError
-            If a method, noise, prior, device or pixel size cannot be used.
+            If a method, noise, prior, pixel size, seed or device cannot be used.
         """
-        make(self.method)
-        check_spec(self.noise)
+        check_options(
+            method=self.method,
+            noise=self.noise,
+            prior=self.prior,
+            seed=self.seed,
+            device=self.device,
+        )
         if self.pixel_size is not None:
             check_pixel_size(self.pixel_size)
-        if self.method == "prior":
-            from emprior.device import choose_device
-            from emprior.weights import read_card
-
-            read_card(self.prior)
-            choose_device(self.device)
 
 
 def expand(inputs: Sequence[str]) -> list[Path]:
@@ -70,13 +75,13 @@ def expand(inputs: Sequence[str]) -> list[Path]:
             continue
         source = Path(item[1:])
         try:
-            lines = source.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
+            lines = source.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, ValueError) as error:
             raise FileError(
                 f"the list {source}: {getattr(error, 'strerror', None) or 'not text in UTF-8'}",
                 expected="a text file with one path a line",
                 why="an argument that begins with @ names such a list",
-                fix="check the path after the @",
+                fix="check the path after the @; a file whose own name begins so is ./@name",
             ) from error
         named = [line.strip() for line in lines]
         named = [line for line in named if line and not line.startswith("#")]
@@ -92,7 +97,12 @@ def expand(inputs: Sequence[str]) -> list[Path]:
 
 
 def denoise_file(
-    source: Path, target: Path, settings: Settings, *, overwrite: bool, progress: Progress
+    source: Path,
+    target: Path,
+    settings: Settings,
+    *,
+    overwrite: bool = False,
+    progress: Progress = lambda share: None,
 ) -> list[Denoised]:
     """Denoise every frame of one file into another.
 
@@ -103,7 +113,7 @@ def denoise_file(
     settings : Settings
     overwrite : bool
         Replace an existing target.
-    progress : callable
+    progress : callable, optional
         Called with the share of work done, from 0 to 1.
 
     Returns
@@ -117,14 +127,29 @@ def denoise_file(
         If the file or a frame cannot be used; nothing is written then.
     OutputError
         If the result cannot be written.
+
+    Warns
+    -----
+    EmpriorWarning
+        If the file has no pixel size, was denoised before, or the prior does not know a frame.
     """
-    signal = read(source)
+    signal = read(source, signal=settings.signal)
     if settings.pixel_size is not None:
         signal = _rescaled(signal, settings.pixel_size)
-    pixel_size = signal.pixel_size
-    result = np.empty(signal.data.shape, np.float32)
+    with _naming(source, ()):
+        pixel_size = signal.pixel_size
+    if signal.provenance is not None:
+        warnings.warn(
+            f"{source.name} has been denoised by emprior before: what noise is left is not what a "
+            "detector makes, so it will be misjudged; denoise the raw data instead",
+            EmpriorWarning,
+            stacklevel=2,
+        )
+    if pixel_size is None:
+        pixel_size = _assumed(source, settings)
+    with _naming(source, ()):
+        result = np.empty(signal.data.shape, np.float32)
     done: list[Denoised] = []
-    # Frames are independent draws: each has a stream of its own, whatever the others do.
     for index, pixels in signal.frames():
         finished = len(done)
 
@@ -137,7 +162,8 @@ def denoise_file(
                 noise=settings.noise,
                 method=settings.method,
                 prior=settings.prior,
-                seed=settings.seed,
+                # Each frame has random draws of its own, whatever the others do.
+                seed=(settings.seed, *index),
                 force=settings.force,
                 device=settings.device,
                 progress=advance,
@@ -148,7 +174,7 @@ def denoise_file(
     write(
         target,
         signal.with_data(result),
-        provenance=_provenance(source, settings, done),
+        provenance=_provenance(source, settings, pixel_size, done),
         overwrite=overwrite,
     )
     return done
@@ -156,17 +182,27 @@ def denoise_file(
 
 @contextmanager
 def _naming(source: Path, index: tuple[int, ...]) -> Iterator[None]:
-    """Say in an error about pixels which file and frame they are of."""
+    """Say in errors and warnings about pixels which file and frame they are of."""
+    name = f"{source}, frame {', '.join(map(str, index))}" if index else f"{source}"
     try:
-        yield
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", EmpriorWarning)
+            yield
     except InputError as error:
-        frame = f", frame {', '.join(map(str, index))}" if index else ""
         raise type(error)(
-            f"{source}{frame}: {error.got}",
-            expected=error.expected,
-            why=error.why,
-            fix=error.fix,
+            f"{name}: {error.got}", expected=error.expected, why=error.why, fix=error.fix
         ) from error
+    except MemoryError as error:
+        raise ImageError(
+            f"{name}: not enough memory ({error or 'the system has no more'})",
+            expected="frames, and a stack of results, that fit into memory",
+            why="a result is written only when it is complete",
+            fix="split the stack or crop the image, or use a machine with more memory",
+        ) from error
+    for warning in caught:
+        ours = issubclass(warning.category, EmpriorWarning)
+        text = f"{name}: {warning.message}" if ours else warning.message
+        warnings.warn_explicit(text, warning.category, warning.filename, warning.lineno)
 
 
 def _rescaled(signal: Signal, pixel_size: float) -> Signal:
@@ -174,15 +210,42 @@ def _rescaled(signal: Signal, pixel_size: float) -> Signal:
     axes = list(signal.axes)
     for i in (-2, -1):
         start = axes[i].offset / axes[i].scale if axes[i].scale else 0.0
-        axes[i] = replace(axes[i], scale=pixel_size, offset=start * pixel_size, units="Å")
+        axes[i] = replace(
+            axes[i], scale=pixel_size, offset=start * pixel_size, units="Å", values=None
+        )
     return replace(signal, axes=tuple(axes))
 
 
-def _provenance(source: Path, settings: Settings, done: Sequence[Denoised]) -> dict[str, Any]:
+def _assumed(source: Path, settings: Settings) -> float | None:
+    """Say what happens without a pixel size; return the one that is assumed, if any."""
+    assumed, what = None, "the result has none either"
+    if settings.method == "prior":
+        from emprior.denoisers.prior import NATIVE_PIXEL_SIZE
+
+        assumed = NATIVE_PIXEL_SIZE
+        what = (
+            f"{assumed} Å, that of the prior's training data, is assumed. If that is wrong the "
+            "prior looks for atoms of the wrong size"
+        )
+    warnings.warn(
+        f"{source.name} does not say its pixel size: {what}; give it by --pixel-size",
+        EmpriorWarning,
+        stacklevel=3,
+    )
+    return assumed
+
+
+def _provenance(
+    source: Path, settings: Settings, pixel_size: float | None, done: Sequence[Denoised]
+) -> dict[str, Any]:
+    asked = asdict(settings)
+    if settings.method != "prior":  # these had no part in it
+        asked = {k: v for k, v in asked.items() if k not in ("prior", "device", "force")}
     return {
         "version": __version__,
         "input": source.name,
-        "settings": asdict(settings),
+        "settings": asked,
+        "pixel_size_in_angstrom": pixel_size,
         "frames": [
             {
                 "method": frame.method,

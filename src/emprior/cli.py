@@ -3,19 +3,58 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from emprior import __version__
 from emprior.console import Console
-from emprior.errors import EmpriorError
+from emprior.errors import EmpriorError, OptionError
+
+if TYPE_CHECKING:
+    from emprior.api import Denoised
+
+_UsageError: Any = typer.BadParameter.__bases__[0]  # click's, or typer's own copy of click
+
+
+class _Commands(TyperGroup):
+    """Commands whose errors are all said in four parts, with exit code 2."""
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> NoReturn:
+        """Run one command, and end the process with its exit code."""
+        try:
+            code = super().main(args, *rest, **{**options, "standalone_mode": False})
+        except EmpriorError as error:
+            Console().complain("error", str(error))
+            code = 2
+        except _UsageError as error:
+            if error.format_message():  # none where help was shown for want of a command
+                Console().complain("error", str(_in_four_parts(error)))
+            code = 2
+        sys.exit(code or 0)
+
+
+def _in_four_parts(error: Any) -> OptionError:
+    usage, command = (
+        (error.ctx.get_usage(), error.ctx.command_path) if error.ctx else ("", "emprior")
+    )
+    return OptionError(
+        error.format_message().replace("Value error, ", "").rstrip("."),
+        expected=" ".join(usage.split()[1:]) or f"{command} [OPTIONS] COMMAND",
+        why="what is not understood is not passed over, since the result might not be what was "
+        "asked for",
+        fix=f"run: {command} --help",
+    )
+
 
 app = typer.Typer(
     name="emprior",
+    cls=_Commands,
     help="Denoise atomic-resolution electron micrographs with a generative prior.",
     no_args_is_help=True,
     add_completion=False,
@@ -30,22 +69,19 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing r
 
 
 def main() -> None:
-    """Run the command line; errors of this package end with exit code 2 and nothing written."""
-    try:
-        app()
-    except EmpriorError as error:
-        Console().complain("error", str(error))
-        sys.exit(2)
-    except KeyboardInterrupt:
-        Console().complain("error", "interrupted; what was finished before is kept")
-        sys.exit(130)
+    """Run the command line."""
+    app(prog_name="emprior")
 
 
 @contextmanager
 def _console(quiet: bool) -> Iterator[Console]:
     console = Console(quiet)
     with console.warnings():
-        yield console
+        try:
+            yield console
+        except KeyboardInterrupt:
+            console.complain("error", "interrupted; what was finished before is kept")
+            raise typer.Exit(130) from None
 
 
 def _version(wanted: bool) -> None:
@@ -73,26 +109,42 @@ def denoise(
         typer.Option("--out", "-o", help="A file, whose suffix names its format, or a directory."),
     ],
     method: Annotated[
-        str, typer.Option(help="prior, pooled-wavelet, wavelet, nlm, tv, wiener, blur, …")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="prior, pooled-wavelet, pooled-nlm, pooled-bm3d, wavelet, nlm, tv, bm3d, wiener, "
+            "blur, constant or identity.",
+        ),
     ] = "prior",
     noise: Annotated[
         str,
         typer.Option(
-            metavar="auto|none|poisson[:GAIN][,clip=MAX]|gaussian:SIGMA",
-            help="auto identifies it from each frame. GAIN: data units an electron.",
+            metavar="NOISE",
+            help="auto (found in each frame), none, poisson, poisson:GAIN, poisson:GAIN,clip=MAX "
+            "or gaussian:SIGMA; in units of the data, GAIN for one electron.",
         ),
     ] = "auto",
     prior: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="A shipped prior (emprior priors) or a file.")
+        str,
+        typer.Option(metavar="NAME|FILE", help="A shipped one (emprior priors) or a weight file."),
     ] = "default",
     pixel_size: Annotated[
-        float | None, typer.Option(metavar="Å", help="Where the file does not say, or is wrong.")
+        float | None,
+        typer.Option(parser=float, metavar="Å", help="Where the file does not say, or is wrong."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed and file, same result.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    signal: Annotated[
+        str | None,
+        typer.Option(metavar="N|TITLE", help="Which image of a file that holds several."),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(parser=int, metavar="N", help="Same seed and file, same result.")
+    ] = 0,
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="For the prior: auto, cpu or cuda.")
+    ] = "auto",
     force: Annotated[
         bool,
-        typer.Option("--force", help="Take the prior's answer whatever the data says."),
+        typer.Option("--force", help="Take the prior's answer even if the data speaks against it."),
     ] = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -107,14 +159,15 @@ def denoise(
         from emprior.batch import Settings, denoise_file, expand
         from emprior.io import plan_outputs
 
-        settings = Settings(method, noise, prior, pixel_size, seed, device, force)
+        settings = Settings(method, noise, prior, pixel_size, signal, seed, device, force)
         settings.check()
         sources = expand(inputs)
         targets = plan_outputs(sources, out, overwrite=overwrite)
         failed = 0
-        for source, target in zip(sources, targets, strict=True):
+        for number, (source, target) in enumerate(zip(sources, targets, strict=True), 1):
+            task = source.name + (f" ({number} of {len(sources)})" if len(sources) > 1 else "")
             try:
-                with console.progress(source.name) as progress:
+                with console.progress(task) as progress:
                     frames = denoise_file(
                         source, target, settings, overwrite=overwrite, progress=progress
                     )
@@ -122,16 +175,22 @@ def denoise(
                 if len(sources) == 1:
                     raise
                 # One bad file must not cost the others their night of computing.
-                console.complain("error", f"{source}: {error}")
+                console.complain("error", str(error))
                 failed += 1
-                continue
-            seconds = sum(frame.seconds for frame in frames)
-            methods = ", ".join(sorted({frame.method for frame in frames}))
-            noises = ", ".join(sorted({str(frame.noise) for frame in frames})[:3])
-            console.say(f"{source.name} → {target} ({methods}; {noises}; {seconds:.1f} s)")
+            else:
+                console.say(f"{source.name} → {target} ({_summary(frames)})")
         if failed:
             console.complain("error", f"{failed} of {len(sources)} files were not denoised")
             raise typer.Exit(2)
+
+
+def _summary(frames: Sequence[Denoised]) -> str:
+    methods = Counter(frame.method for frame in frames)
+    used = ", ".join(f"{m} in {n} frames" if len(methods) > 1 else m for m, n in methods.items())
+    noises = list(dict.fromkeys(str(frame.noise) for frame in frames))
+    noise = noises[0] + (f" and {len(noises) - 1} more" if len(noises) > 1 else "")
+    count = f"{len(frames)} frames; " if len(frames) > 1 else ""
+    return f"{count}{used}; {noise}; {sum(frame.seconds for frame in frames):.1f} s"
 
 
 @app.command()
@@ -141,10 +200,11 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Denoise a bundled micrograph whose truth is known; write picture and table."""
-    with _console(quiet):
+    with _console(quiet) as console:
         from emprior.demo import run
 
-        run(out, overwrite=overwrite, echo=(lambda text: None) if quiet else typer.echo)
+        with console.progress("demo") as progress:
+            run(out, overwrite=overwrite, echo=console.say, progress=progress)
 
 
 @app.command()
@@ -161,10 +221,16 @@ def simulate(
 ) -> None:
     """Simulate a data set of clean micrographs; goes on where it was stopped."""
     with _console(quiet) as console:
-        from emprior.simulate import run
+        from emprior.simulate import simulate
 
         with console.progress("simulating") as progress:
-            run(recipe, out, workers=workers, scheduler=scheduler, progress=progress)
+            simulate(
+                recipe,
+                out,
+                workers=workers,
+                scheduler=scheduler,
+                progress=lambda done, total: progress(done / total),
+            )
         console.say(f"data set in {out}")
 
 
@@ -227,11 +293,13 @@ def report(
 @app.command()
 def priors() -> None:
     """List the shipped priors: what each was trained on, how well it does, what it is not for."""
-    with _console(False):
+    with _console(False) as console:
         from emprior.weights import describe, names
 
         for name in names():
             typer.echo(describe(name))
+        if not names():
+            console.say("no prior comes with this installation; make one by emprior train")
 
 
 if __name__ == "__main__":

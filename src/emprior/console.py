@@ -24,33 +24,42 @@ class Console:
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
-        self._rich = RichConsole(stderr=True, highlight=False)
+        # File names are said as they are: no colours, [markup] or :emoji: found in them.
+        self._rich = RichConsole(stderr=True, highlight=False, markup=False, emoji=False)
 
     def say(self, text: str) -> None:
         """Say one line, unless quiet."""
         if not self.quiet:
-            self._rich.print(text, markup=False, soft_wrap=True)
+            self._rich.print(text, soft_wrap=True)
 
     def complain(self, kind: str, text: str) -> None:
         """Say an error or a warning, also when quiet."""
         colour = "red" if kind == "error" else "yellow"
         self._rich.print(f"{kind}: ", style=f"bold {colour}", end="")
-        self._rich.print(text, markup=False, soft_wrap=True)
+        self._rich.print(text, soft_wrap=True)
 
     @contextmanager
     def progress(self, task: str) -> Iterator[Callable[[float], None]]:
-        """Give a function that takes the share of a task done, from 0 to 1."""
+        """Give a function that takes the share of a task done, from 0 to 1.
+
+        The bar goes when the task ends; the caller says what came of it.
+        """
         if self.quiet:
             yield lambda share: None
         elif self._rich.is_terminal:
             columns = (
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 TextColumn("{task.percentage:>3.0f}%"),
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),
             )
-            with Progress(*columns, console=self._rich) as bars:
+            with Progress(
+                *columns,
+                console=self._rich,
+                transient=True,
+                redirect_stdout=sys.stdout.isatty(),  # else results would miss their file
+            ) as bars:
                 bar = bars.add_task(task, total=1.0)
                 yield lambda share: bars.update(bar, completed=share)
         else:
@@ -76,13 +85,12 @@ class Console:
 
 
 class _Lines:
-    """Progress where there is no terminal: a line at every tenth."""
+    """Progress where there is no terminal: a line at every tenth before the end."""
 
     def __init__(self, console: Console, task: str) -> None:
-        self._console, self._task, self._next = console, task, 0.0
+        self._console, self._task, self._next = console, task, 0.1
 
     def __call__(self, share: float) -> None:
-        if share >= self._next:
+        if self._next <= share < 1:
             self._console.say(f"{self._task}: {share:.0%}")
             self._next = (int(share * 10 + 1e-9) + 1) / 10
-            sys.stderr.flush()
