@@ -145,7 +145,9 @@ def test_options_of_a_row_reach_the_denoiser(files, tmp_path, monkeypatch):
         return Denoised(micrograph.image, "blur", Gaussian(0.1), (), 0.0)
 
     monkeypatch.setattr(scoring, "denoise", spy)
-    row = {"method": "blur", "prior": "gan", "search": "paper", "force": True}
+    save(tmp_path / "p.safetensors", DCGAN(size=16, nz=3, ngf=2, pixel_size=0.4), Card())
+    weights = str(tmp_path / "p.safetensors")
+    row = {"method": "prior", "prior": weights, "search": "paper", "force": True}
     evaluate.run(make_recipe(files, denoisers=[row], noises=["none"]), tmp_path / "out")
     assert {k: seen[0][k] for k in row} == row
     assert seen[0]["noise"] == "auto"
@@ -217,6 +219,12 @@ def test_a_prior_that_is_not_there_is_found_out_at_once(files, tmp_path):
     with pytest.raises(WeightsError, match="nowhere"):
         evaluate.run(make_recipe(files, denoisers=rows), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_prior_for_a_method_that_has_none_is_refused(files, tmp_path):
+    rows = [{"method": "blur", "prior": "gan"}]
+    with pytest.raises(OptionError, match="the prior 'gan' with the method 'blur'"):
+        evaluate.run(make_recipe(files, denoisers=rows), tmp_path / "out")
 
 
 @pytest.mark.parametrize(

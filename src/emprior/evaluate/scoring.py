@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from emprior import metrics, records
-from emprior.api import denoise
+from emprior.api import check_options, denoise
 from emprior.errors import EmpriorWarning, OptionError, OutputError
 from emprior.evaluate.frames import Frame, open_frames
 from emprior.evaluate.recipe import EvaluationRecipe, Row, noise_model
@@ -112,6 +112,8 @@ def _plan(recipe: EvaluationRecipe) -> list[Task]:
         )
     ]
     _check_names(frames)
+    for row in recipe.denoisers:
+        check_options(method=row.method, noise="auto", prior=row.prior, seed=0, device="auto")
     rows = [(row, _prior_hash(row)) for row in recipe.denoisers]
     common = {key: getattr(recipe, key) for key in ("seed", "crop", "pixel_size", "noise")}
     return [
