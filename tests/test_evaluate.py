@@ -87,6 +87,17 @@ def test_figures_of_merit_agree_with_what_is_known_of_the_noise(files, tmp_path)
     assert constant["shape"] == [64, 64]
 
 
+def test_an_image_without_columns_has_no_column_scores(tmp_path):
+    ramp = np.linspace(0.4, 0.5, 64)[:, None].repeat(64, 1)
+    np.save(tmp_path / "ramp.npy", ramp)
+    source = {"path": str(tmp_path / "ramp.npy"), "pixel_size": PIXEL_SIZE}
+    found = by_key(evaluate.run(make_recipe([source]), tmp_path / "out"))
+    record = found["ramp.npy", "P(10)", "blur"]
+    assert record["columns"] == 0
+    assert math.isnan(float(record["column_f1"]))
+    assert float(record["psnr_db"]) > 20
+
+
 def test_a_record_can_be_made_again_from_what_it_says(files, tmp_path):
     recipe = make_recipe(files, denoisers=["tv"], noises=["P(10)"])
     record = records.read(evaluate.run(recipe, tmp_path / "out"))[0]

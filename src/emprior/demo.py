@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from emprior.api import denoise
+from emprior.api import check_options, denoise
 from emprior.errors import OutputError
 from emprior.evaluate.frames import interpolate
 from emprior.files import replacing
@@ -111,7 +111,13 @@ def run(
     ------
     OutputError
         If the files exist, or cannot be written.
+    WeightsError
+        If the shipped prior cannot be used.
     """
+    for options in ROWS.values():
+        check_options(
+            method=options["method"], noise="auto", prior="default", seed=seed, device="auto"
+        )
     folder = Path(directory)
     _prepare(folder, overwrite)
     shown = example()

@@ -11,6 +11,7 @@ import dataclasses
 import datetime
 import hashlib
 import json
+import math
 import platform
 import warnings
 from collections.abc import Callable
@@ -20,10 +21,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emprior import metrics, records
 from emprior.api import check_options, denoise
-from emprior.errors import EmpriorWarning, OptionError, OutputError
+from emprior.errors import EmpriorWarning, ImageError, OptionError, OutputError
 from emprior.evaluate.frames import Frame, open_frames
 from emprior.evaluate.recipe import EvaluationRecipe, Row, noise_model
 from emprior.micrograph import Micrograph
@@ -189,7 +191,7 @@ def _corrupt(clean: Micrograph, label: str, rng: np.random.Generator) -> Microgr
 def _score(
     task: Task, clean: Micrograph, noisy: Micrograph, recipe: EvaluationRecipe, seed: int
 ) -> dict[str, Any]:
-    row, truth = task.row, clean.image
+    row = task.row
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", EmpriorWarning)
         done = denoise(
@@ -201,22 +203,12 @@ def _score(
             force=row.force,
             seed=seed,
         )
-    assert clean.pixel_size is not None
-    columns = metrics.column_f1(done.image, truth, clean.pixel_size)
     return {
         "image": task.frame.name,
         "noise": task.noise,
         "denoiser": row.name,
         "structure": task.frame.structure,
-        "psnr_db": metrics.psnr(done.image, truth, data_range=1.0),
-        "contrast_psnr_db": metrics.contrast_psnr(done.image, truth),
-        "ssim": metrics.ssim(done.image, truth, data_range=1.0),
-        "column_precision": columns.precision,
-        "column_recall": columns.recall,
-        "column_f1": columns.f1,
-        "columns": columns.matched + columns.removed,
-        "columns_added": columns.added,
-        "columns_removed": columns.removed,
+        **_scores(done.image, clean),
         "seconds": done.seconds,
         "asked": row.method,
         "method": done.method,
@@ -233,6 +225,37 @@ def _score(
         "seed": recipe.seed,
         "denoiser_seed": seed,
         "versions": _versions(),
+    }
+
+
+def _scores(estimate: NDArray[np.floating], clean: Micrograph) -> dict[str, float]:
+    """Return every metric; those of columns are NaN where the clean image shows none."""
+    truth, pixel_size = clean.image, clean.pixel_size
+    assert pixel_size is not None
+    scores = {
+        "psnr_db": metrics.psnr(estimate, truth, data_range=1.0),
+        "contrast_psnr_db": metrics.contrast_psnr(estimate, truth),
+        "ssim": metrics.ssim(estimate, truth, data_range=1.0),
+    }
+    try:
+        columns = metrics.column_f1(estimate, truth, pixel_size)
+    except ImageError:  # the images can be compared, as PSNR has shown: it is about columns
+        undefined = (
+            "column_precision",
+            "column_recall",
+            "column_f1",
+            "columns_added",
+            "columns_removed",
+        )
+        return {**scores, **dict.fromkeys(undefined, math.nan), "columns": 0}
+    return {
+        **scores,
+        "column_precision": columns.precision,
+        "column_recall": columns.recall,
+        "column_f1": columns.f1,
+        "columns": columns.matched + columns.removed,
+        "columns_added": columns.added,
+        "columns_removed": columns.removed,
     }
 
 
