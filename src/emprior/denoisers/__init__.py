@@ -48,11 +48,12 @@ DENOISERS: dict[str, Callable[[], Denoiser]] = {
     "nlm": _classical("NonLocalMeans"),
     "tv": _classical("TotalVariation"),
     "bm3d": _classical("BM3D"),
+    "pooled-wiener": _pooled("Wiener"),
     "pooled-wavelet": _pooled("Wavelet"),
     "pooled-nlm": _pooled("NonLocalMeans"),
     "pooled-bm3d": _pooled("BM3D"),
 }
-"""Factories by name. Linear filters and total variation gain nothing from pooling."""
+"""Factories by name. Blur and total variation stay on the fine grid: pooling makes them worse."""
 
 
 def make(name: str) -> Denoiser:
