@@ -228,8 +228,8 @@ def _contest(
     method = "prior" if advantage.is_clear or force else FALLBACK
     if not advantage.is_clear:
         trace["doubt"] = (
-            f"the prior does not know this frame: it does not predict held-out pixels clearly "
-            f"better than {FALLBACK} does (by {advantage})"
+            f"the prior does not know this frame: its advantage over {FALLBACK} on held-out pixels "
+            f"is {advantage}"
         )
         outcome = (
             "the prior's answer is returned only because it is forced; what it shows may be made up"

@@ -187,10 +187,10 @@ def denoise(
 def _summary(frames: Sequence[Denoised]) -> str:
     methods = Counter(frame.method for frame in frames)
     used = ", ".join(f"{m} in {n} frames" if len(methods) > 1 else m for m, n in methods.items())
-    noises = list(dict.fromkeys(str(frame.noise) for frame in frames))
-    noise = noises[0] + (f" and {len(noises) - 1} more" if len(noises) > 1 else "")
+    noise, same = str(frames[0].noise), len({str(frame.noise) for frame in frames}) == 1
     count = f"{len(frames)} frames; " if len(frames) > 1 else ""
-    return f"{count}{used}; {noise}; {sum(frame.seconds for frame in frames):.1f} s"
+    seconds = sum(frame.seconds for frame in frames)
+    return f"{count}{used}; {noise}{'' if same else ' in the first'}; {seconds:.1f} s"
 
 
 @app.command()
