@@ -1,0 +1,81 @@
+"""Draw how an image is taken: regime, optics and view."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from emprior.simulate.recipe import OpticsRanges, Regime, Simulation
+from emprior.simulate.structures import SURFACE
+from emprior.specimen import Optics, View
+
+
+class Exposure(NamedTuple):
+    """How one image is taken."""
+
+    regime: str
+    optics: Optics
+    view: View
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON."""
+        return {
+            "regime": self.regime,
+            "optics": self.optics.to_dict(),
+            "view": self.view.to_dict(),
+        }
+
+
+def draw_absorption(ranges: OpticsRanges, rng: np.random.Generator) -> float:
+    """Draw what all images of a structure share, since it belongs to the specimen."""
+    return rng.uniform(*ranges.absorption)
+
+
+def draw_exposure(
+    recipe: Simulation,
+    particle_x: float,
+    thickness: float,
+    absorption: float,
+    rng: np.random.Generator,
+) -> Exposure:
+    """Draw the regime, optics and view of one image.
+
+    Parameters
+    ----------
+    recipe : Simulation
+    particle_x : float
+        Middle of the particle in the cell [Å].
+    thickness : float
+        Of the structure [Å].
+    absorption : float
+        From `draw_absorption`.
+    rng : numpy.random.Generator
+    """
+    weights = np.array([regime.weight for regime in recipe.regime])
+    regime: Regime = recipe.regime[rng.choice(len(weights), p=weights / weights.sum())]
+    angle = np.deg2rad(rng.uniform(*regime.tilt)) * rng.choice((-1, 1))
+    tilt = (float(angle), 0.0) if rng.integers(2) else (0.0, float(angle))
+    ranges = recipe.optics
+    optics = Optics(
+        defocus=rng.uniform(*regime.defocus),
+        cs=rng.uniform(*ranges.cs),
+        c5=rng.uniform(*ranges.c5),
+        focal_spread=rng.uniform(*ranges.focal_spread),
+        blur=rng.uniform(*ranges.blur),
+        tilt=tilt,
+        absorption=absorption,
+        energy=ranges.energy,
+    )
+    # Tilted, the middle of the particle appears where its beam meets the exit plane.
+    shift = thickness / 2 * np.tan(tilt)
+    view = View(
+        shape=recipe.view.shape,
+        pixel_size=recipe.view.pixel_size * rng.uniform(*recipe.view.scale),
+        centre=(
+            float(particle_x + shift[0] + rng.uniform(*recipe.view.offset_x)),
+            float(SURFACE + shift[1] + rng.uniform(*recipe.view.offset_y)),
+        ),
+        rotation=float(np.deg2rad(rng.uniform(*recipe.view.rotation))),
+    )
+    return Exposure(regime.name, optics, view)

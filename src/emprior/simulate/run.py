@@ -1,0 +1,222 @@
+"""Run a recipe: worker processes, one commit per structure, resumption.
+
+A data set is a directory that is a zarr group. Each structure is one group in it, written under
+another name and renamed when complete, so that it is there whole or not at all. The root's
+attributes say whether all are there. Structure i of a group draws from its own random stream;
+so the bytes depend on the recipe and the versions of the libraries, not on the number of
+workers, their order, or how often the run was interrupted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emprior.datasets import FORMAT, ROOT, Dataset, structure_name
+from emprior.errors import OutputError, import_extra
+from emprior.files import replacing
+from emprior.recipes import load
+from emprior.simulate.recipe import Simulation
+
+Progress = Callable[[int, int], None]
+"""Called with the number of structures done and the number of all."""
+
+
+def simulate(
+    recipe: Simulation | str | Path,
+    directory: str | Path,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Simulate a data set, or finish one that was interrupted.
+
+    Parameters
+    ----------
+    recipe : Simulation or path
+        What to simulate.
+    directory : path
+        Where to; made if absent. A run of the same recipe that was stopped there, by whatever
+        means, goes on where it stopped and ends in the same bytes.
+    workers : int, optional
+        Number of single-threaded processes on this machine. Default: one for each CPU.
+    scheduler : str, optional
+        Address of a running dask scheduler to use instead, for example ``tcp://node1:8786``; its
+        workers must see the directory under the same path.
+    progress : callable, optional
+        ``progress(done, total)``, called at the start and after each structure.
+
+    Returns
+    -------
+    Dataset
+        The finished data set, open for reading.
+
+    Raises
+    ------
+    RecipeError, FileError
+        If the recipe is wrong.
+    OutputError
+        If the directory holds something else or cannot be written.
+    MissingExtraError
+        If a package of the extra ``simulate`` is absent.
+
+    Notes
+    -----
+    Worker processes are spawned: a script that calls this must guard its own start by
+    ``if __name__ == "__main__":``.
+    """
+    for module in ("abtem", "ase", "distributed", "zarr"):
+        import_extra(module, "simulate", "simulating micrographs")
+    if not isinstance(recipe, Simulation):
+        recipe = load(recipe, Simulation)
+    directory = Path(directory).absolute()
+    manifest = _claim(directory, recipe)
+    names = [
+        (structure_name(number), group, index)
+        for number, (group, index) in enumerate(
+            (g, i) for g, part in enumerate(recipe.group) for i in range(part.structures)
+        )
+    ]
+    total = len(names)
+    missing = [job for job in names if not (directory / job[0]).is_dir()]
+    report = progress or (lambda done, total: None)
+    report(total - len(missing), total)
+    if missing:
+        with _client(min(workers or os.cpu_count() or 1, len(missing)), scheduler) as client:
+            from distributed import as_completed
+
+            values = recipe.to_dict()
+            futures = [
+                client.submit(_commit, values, *job, str(directory), pure=False) for job in missing
+            ]
+            for done, future in enumerate(as_completed(futures), total - len(missing) + 1):
+                future.result()
+                report(done, total)
+                future.release()
+    if not manifest["complete"]:
+        content = _hash(directory, [name for name, _, _ in names])
+        _write_root(directory, {**manifest, "complete": True, "hash": content})
+    return Dataset.open(directory)
+
+
+def _claim(directory: Path, recipe: Simulation) -> dict[str, Any]:
+    """Make the directory this recipe's, or find that it is already; return the manifest."""
+    manifest = {
+        "format": FORMAT,
+        "complete": False,
+        "recipe": recipe.to_dict(),
+        "versions": {
+            name: version(name) for name in ("emprior", "abtem", "ase", "numpy", "scipy", "zarr")
+        },
+    }
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for left_over in directory.glob("*.partial-*"):
+            shutil.rmtree(left_over)
+        if not any(directory.iterdir()):
+            _write_root(directory, manifest)
+            return manifest
+        found = json.loads((directory / ROOT).read_text())["attributes"]["emprior"]
+    except (FileNotFoundError, NotADirectoryError, FileExistsError, ValueError, KeyError) as error:
+        raise OutputError(
+            f"{directory} holds something that is no data set of emprior",
+            expected="a new or empty directory, or an interrupted run of the same recipe",
+            why="nothing is overwritten",
+            fix="choose another directory",
+        ) from error
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to {directory}: {error.strerror}",
+            expected="a directory that can be written",
+            why="the data set is stored there",
+            fix="choose another directory or correct its permissions",
+        ) from error
+    for key, what in (("recipe", "another recipe"), ("versions", "other library versions")):
+        if found[key] != manifest[key]:
+            differing = sorted(k for k in manifest[key] if found[key].get(k) != manifest[key][k])
+            raise OutputError(
+                f"{directory} holds a data set of {what} (they differ in {', '.join(differing)})",
+                expected="a new or empty directory, or an interrupted run of the same recipe",
+                why="one data set is one recipe, computed in one way",
+                fix="choose another directory, or delete this one",
+            )
+    return dict(found)
+
+
+def _write_root(directory: Path, manifest: dict[str, Any]) -> None:
+    root = {"zarr_format": 3, "node_type": "group", "attributes": {"emprior": manifest}}
+    with replacing(directory / ROOT) as path:
+        path.write_text(json.dumps(root, indent=1, sort_keys=True), encoding="utf-8")
+
+
+@contextmanager
+def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
+    from distributed import Client, LocalCluster
+
+    if scheduler is not None:
+        try:
+            client = Client(scheduler)
+        except (OSError, ValueError) as error:
+            raise OutputError(
+                f"no dask scheduler answers at {scheduler!r}",
+                expected="the address of a running scheduler, for example tcp://node1:8786",
+                why="the structures were to be computed by its workers",
+                fix="check the address, or leave it out to use this machine",
+            ) from error
+        with client:
+            yield client
+        return
+    one = {
+        f"{name}_NUM_THREADS": "1"
+        for name in ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB_MAXIMUM")
+    }
+    with (
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            env=one,
+            silence_logs=40,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def _commit(values: dict[str, Any], name: str, group: int, index: int, directory: str) -> None:
+    """Compute one structure and put it in its place; runs in a worker."""
+    from emprior.simulate.micrographs import simulate_structure
+
+    result = simulate_structure(Simulation.from_dict(values), group, index)
+    final = Path(directory, name)
+    partial = Path(tempfile.mkdtemp(prefix=f"{name}.partial-", dir=directory))
+    partial.chmod(0o755)
+    result.write(partial)
+    try:
+        partial.rename(final)
+    except OSError:
+        shutil.rmtree(partial)
+        if not final.is_dir():
+            raise
+
+
+def _hash(directory: Path, names: list[str]) -> str:
+    """Return the SHA-256 of all committed files, their names included."""
+    digest = hashlib.sha256()
+    for name in names:
+        for path in sorted(p for p in (directory / name).rglob("*") if p.is_file()):
+            digest.update(path.relative_to(directory).as_posix().encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
