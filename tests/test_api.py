@@ -130,6 +130,14 @@ def test_force_gives_the_priors_answer_but_says_what_it_is_worth(foreign, prior)
     assert len(done.trace["latent"][0]) > 4
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_pixels_too_coarse_for_atoms_are_not_searched_for_them(known, prior, force):
+    with pytest.warns(EmpriorWarning, match="pixels of 5 Å are too coarse for atoms"):
+        done = emprior.denoise(known[0], pixel_size=5, prior=prior, force=force)
+    assert done.method == "pooled-wavelet"
+    assert "5 Å" in done.trace["doubt"]
+
+
 def test_without_a_pixel_size_the_prior_says_what_it_assumes(known, prior):
     with pytest.warns(EmpriorWarning) as caught:
         emprior.denoise(known[0], noise="gaussian:0.1", prior=prior)

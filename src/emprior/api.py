@@ -22,6 +22,7 @@ from emprior.noise import NoiseModel
 if TYPE_CHECKING:
     from emprior.denoisers.prior import Prior
 
+_COARSEST = 0.7  # Å; two pixels for the 1.4 Å between the closest columns that priors know
 FALLBACK = "pooled-wavelet"
 """What answers where the prior does not know the frame: it assumes no lattice and no material."""
 
@@ -216,8 +217,20 @@ def _contest(
             return prior
         return replace(prior, progress=lambda share: progress(start + (stop - start) * share))
 
-    held_out = hold_out(micrograph, rng)
     fallback = make(FALLBACK)
+    if (micrograph.pixel_size or 0) > _COARSEST:
+        doubt = (
+            f"pixels of {micrograph.pixel_size:g} Å are too coarse for atoms, which are all that "
+            "the prior knows"
+        )
+        warnings.warn(
+            f"{doubt}: the answer of {FALLBACK} is returned; if the pixel size is wrong, give it",
+            EmpriorWarning,
+            stacklevel=3,
+        )
+        estimate = fallback(micrograph, noise, rng)
+        return FALLBACK, replace(estimate, trace={**estimate.trace, "doubt": doubt})
+    held_out = hold_out(micrograph, rng)
     estimate, latent = part(0, 0.8).fit(held_out.seen, noise, rng)
     rival = fallback(held_out.seen, noise, rng)
     advantage = Advantage.between(held_out, estimate.image, rival.image, noise)
