@@ -182,6 +182,35 @@ def test_existing_results_are_replaced_only_if_asked(image, tmp_path):
     assert (tmp_path / "out.npy").read_bytes() != before
 
 
+def leaves(tree):
+    return sum(leaves(value) if hasattr(value, "values") else 1 for value in tree.values())
+
+
+@pytest.mark.filterwarnings("ignore::emprior.errors.EmpriorWarning")
+def test_real_files_keep_what_they_say(test_data, tmp_path):
+    """The table of real files in docs/files.md."""
+    inputs = [*sorted((test_data / "formats").iterdir()), *(test_data / "hrtem_movie").iterdir()]
+    assert len(inputs) == 10
+    said = run("denoise", *inputs, "-o", tmp_path, "--method", "identity")
+    assert "error" not in said
+    for source in inputs:
+        before = read(source)
+        same = tmp_path / source.name
+        path = same if same.exists() else same.with_suffix(".hspy")
+        after = read(path)
+        assert path.suffix in (source.suffix, ".hspy")
+        np.testing.assert_array_equal(after.data, np.asarray(before.data).astype(np.float32))
+        assert after.axes[-2:] == before.axes[-2:]
+        assert after.pixel_size == before.pixel_size
+        assert (f"warning: {source.name} does not say its pixel" in said) == (
+            before.pixel_size is None
+        )
+        assert after.title == before.title
+        assert leaves(after.metadata) > leaves(before.metadata)
+        assert leaves(after.original_metadata) == leaves(before.original_metadata)
+        assert after.provenance["settings"]["method"] == "identity"
+
+
 # ---------------------------------------------------------------------------------------- warnings
 
 
