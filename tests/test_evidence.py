@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from emprior import demo
+from emprior.denoisers import make
 from emprior.evidence import Advantage, hold_out
+from emprior.metrics import psnr
 from emprior.micrograph import Micrograph
 from emprior.noise import Gaussian, Poisson
 
@@ -70,6 +73,18 @@ def test_an_estimate_that_copies_the_noise_does_not_win(clean, rng):
     noise = Gaussian(0.3)
     held_out = hold_out(Micrograph(noise.sample(clean, rng)), rng)
     assert Advantage.between(held_out, clean, held_out.seen.image, noise).is_clear
+
+
+def test_hiding_costs_the_fallback_little():
+    """Else the prior, which needs few pixels, would win unfairly."""
+    shown = demo.example()
+    seen = hold_out(shown.noisy, np.random.default_rng(0)).seen
+    pooled = make("pooled-wavelet")
+    whole, part = (
+        psnr(pooled(m, Poisson(), np.random.default_rng(0)).image, shown.truth, data_range=1.0)
+        for m in (shown.noisy, seen)
+    )
+    assert 0 < whole - part < 0.6
 
 
 def test_no_number_is_no_advantage(noisy, rng):

@@ -29,25 +29,20 @@ class _Commands(TyperGroup):
         """Run one command, and end the process with its exit code."""
         try:
             code = super().main(args, *rest, **{**options, "standalone_mode": False})
-        except EmpriorError as error:
-            Console().complain("error", str(error))
-            code = 2
-        except _UsageError as error:
-            if error.format_message():  # none where help was shown for want of a command
-                Console().complain("error", str(_in_four_parts(error)))
+        except (EmpriorError, _UsageError) as error:
+            ours = error if isinstance(error, EmpriorError) else _in_four_parts(error)
+            if ours.got:  # nothing where help was shown for want of a command
+                Console().complain("error", str(ours))
             code = 2
         sys.exit(code or 0)
 
 
 def _in_four_parts(error: Any) -> OptionError:
-    usage, command = (
-        (error.ctx.get_usage(), error.ctx.command_path) if error.ctx else ("", "emprior")
-    )
+    command = error.ctx.command_path if error.ctx else "emprior"
     return OptionError(
         error.format_message().replace("Value error, ", "").rstrip("."),
-        expected=" ".join(usage.split()[1:]) or f"{command} [OPTIONS] COMMAND",
-        why="what is not understood is not passed over, since the result might not be what was "
-        "asked for",
+        expected=" ".join(error.ctx.get_usage().split()[1:]) if error.ctx else "a command",
+        why="what is not understood is not passed over: the result might not be what is wanted",
         fix=f"run: {command} --help",
     )
 
