@@ -89,7 +89,8 @@ def survivors(before: Signal, after: Signal) -> dict[str, bool]:
 
 def documented() -> dict[str, dict[str, str]]:
     """Return the table of docs/files.md: format -> column -> entry."""
-    lines = DOCS.read_text(encoding="utf-8").split("checked against the writers")[1].splitlines()
+    text = DOCS.read_text(encoding="utf-8").split("checked against the writers")[1]
+    lines = text.split("\n\n")[0].splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "|" in line]
     return {row[0].strip("`"): dict(zip(rows[0][1:], row[1:], strict=True)) for row in rows[2:]}
 
