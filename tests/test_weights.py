@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from emprior import weights
 from emprior.errors import OutputError, WeightsError
-from emprior.generators import DCGAN
+from emprior.generators import DCGAN, Generator
 from emprior.generators.dcgan import initialise
 
 CARD = weights.Card(
@@ -105,11 +105,12 @@ def test_cards_are_read_without_torch(whole):
 
 @pytest.mark.parametrize("name", weights.names())
 def test_shipped_priors_load_and_say_what_they_are_not_for(name):
-    generator, card = weights.load(name)
-    with torch.no_grad():
-        images = generator(generator.sample_latent(8, np.random.default_rng(0)))
-    assert abs(images.mean().item() - 0.45) < 0.1  # the vacuum level
-    assert images.std(0).mean() > 1e-3  # they differ
+    network, card = weights.load(name)
+    if isinstance(network, Generator):
+        with torch.no_grad():
+            images = network(network.sample_latent(8, np.random.default_rng(0)))
+        assert abs(images.mean().item() - 0.45) < 0.1  # the vacuum level
+        assert images.std(0).mean() > 1e-3  # they differ
     assert "not" in card.text.lower()
     assert card.data
     assert card.measured
