@@ -231,7 +231,7 @@ def _contest(
         estimate = fallback(micrograph, noise, rng)
         return FALLBACK, replace(estimate, trace={**estimate.trace, "doubt": doubt})
     held_out = hold_out(micrograph, rng)
-    estimate, latent = part(0, 0.8).fit(held_out.seen, noise, rng)
+    estimate, found = part(0, 0.8).fit(held_out.seen, noise, rng)
     rival = fallback(held_out.seen, noise, rng)
     advantage = Advantage.between(held_out, estimate.image, rival.image, noise)
     trace: dict[str, Any] = {
@@ -251,7 +251,7 @@ def _contest(
         )
         warnings.warn(f"{trace['doubt']}: {outcome}", EmpriorWarning, stacklevel=3)
     if method == "prior":
-        estimate = part(0.8, 1).fit(micrograph, noise, rng, latent)[0]
+        estimate = part(0.8, 1).fit(micrograph, noise, rng, found)[0]
     else:
         estimate = fallback(micrograph, noise, rng)
     return method, replace(estimate, trace={**estimate.trace, **trace})

@@ -22,7 +22,7 @@ from emprior.errors import EmpriorError, WeightsError
 from emprior.files import replacing
 
 if TYPE_CHECKING:
-    from emprior.generators import Generator
+    from emprior.generators import Stored
 
 FORMAT = "emprior-prior"
 FORMAT_VERSION = 1
@@ -40,7 +40,7 @@ class Card:
     Parameters
     ----------
     architecture : dict
-        `Generator.to_dict` of the generator; `save` fills it in.
+        `Stored.to_dict` of the network; `save` fills it in.
     text : str
         For people: what it was trained on, what it can do, what it must not be used for.
     data : str
@@ -81,7 +81,7 @@ def names() -> list[str]:
 
 def save(
     path: str | Path,
-    generator: Generator,
+    generator: Stored,
     card: Card,
     *,
     precision: Literal["float32", "float16"] = "float32",
@@ -92,7 +92,7 @@ def save(
     ----------
     path : path
         File to write, by convention ending in ``.safetensors``.
-    generator : Generator
+    generator : Stored
         Its weights and architecture are stored.
     card : Card
         Its architecture and version are replaced by those of the generator and of emprior.
@@ -163,7 +163,7 @@ def describe(name_or_path: str | Path) -> str:
     return "\n  ".join(lines)
 
 
-def load(name_or_path: str | Path = "default") -> tuple[Generator, Card]:
+def load(name_or_path: str | Path = "default") -> tuple[Stored, Card]:
     """Return a generator, frozen and in eval mode on the CPU, and its card.
 
     Parameters
@@ -181,14 +181,14 @@ def load(name_or_path: str | Path = "default") -> tuple[Generator, Card]:
     from safetensors import SafetensorError
     from safetensors.torch import load as from_bytes
 
-    from emprior.generators import Generator
+    from emprior.generators import Stored
 
     path = _resolve(name_or_path)
     content = _read(path)
     card, header = _parse(path, content)
     try:
         with torch.device("meta"):  # shapes only, until the file is known to match them
-            generator = Generator.from_dict(card.architecture)
+            generator = Stored.from_dict(card.architecture)
     except EmpriorError as error:
         raise WeightsError(
             f"{path}: {error.got}", expected=error.expected, why=error.why, fix=error.fix

@@ -1,8 +1,23 @@
 """Generators: each draws clean images from latent vectors. One architecture a file."""
 
-from emprior.generators.base import GENERATORS, Generator
+from emprior.generators.base import Generator
+from emprior.generators.columns import ColumnGenerator, Element, Scene
 from emprior.generators.dcgan import DCGAN, Discriminator
+from emprior.generators.encoder import ColumnEncoder
+from emprior.generators.multislice import Multislice
+from emprior.generators.stored import ARCHITECTURES, Stored
 
-GENERATORS["dcgan"] = DCGAN
+ARCHITECTURES.update({"dcgan": DCGAN, "columns": ColumnEncoder})
 
-__all__ = ["DCGAN", "GENERATORS", "Discriminator", "Generator"]
+__all__ = [
+    "ARCHITECTURES",
+    "DCGAN",
+    "ColumnEncoder",
+    "ColumnGenerator",
+    "Discriminator",
+    "Element",
+    "Generator",
+    "Multislice",
+    "Scene",
+    "Stored",
+]

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from emprior.errors import OptionError
 from emprior.generators.base import Generator
+from emprior.generators.stored import Stored
 from emprior.micrograph import check_pixel_size
 
 
@@ -47,7 +48,7 @@ def channel_plan(size: int) -> tuple[int, ...]:
     return tuple(max(1, widest >> i) for i in range(maps))
 
 
-class DCGAN(Generator):
+class DCGAN(Generator, Stored):
     """The paper's generator: transposed convolutions of kernel 4, BatchNorm, ReLU, Tanh.
 
     Parameters

@@ -1,0 +1,163 @@
+"""From a micrograph and a stored network to latent problems: windows, exposure, starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from emprior.denoisers.classical import Constant
+from emprior.denoisers.stabilise import unclip
+from emprior.generators import ColumnEncoder, Generator, Stored
+from emprior.grid import Tile, pool, resample, resampling_matrix, tiles
+from emprior.inversion import (
+    Exposure,
+    GaussNewton,
+    GivenStart,
+    LatentProblem,
+    Search,
+    Stage,
+    View,
+)
+from emprior.micrograph import Micrograph
+from emprior.noise import Gaussian, NoiseModel
+
+_TYPICAL_MEAN, _TYPICAL_SD = 0.44, 0.05  # of clean images whose vacuum is 0.45
+_FACE_VALUE = (0.3, 0.6)  # means of data that are taken to have their vacuum at 0.45
+_AT_ONCE = 8  # windows of one generator searched together; bounds memory on large images
+
+
+@dataclass(frozen=True, eq=False)
+class Pose:
+    """Windows of a micrograph and the generator whose images are to explain them.
+
+    Attributes
+    ----------
+    windows : list of Tile
+        Of one size.
+    generator : Generator
+    exposure : Exposure
+    search : Search or None
+        Where the network knows better than the search that was asked for.
+    """
+
+    windows: list[Tile]
+    generator: Generator
+    exposure: Exposure
+    search: Search | None = None
+
+    def problem(
+        self, micrograph: Micrograph, noise: NoiseModel, pitch: float
+    ) -> tuple[LatentProblem, View]:
+        """Return the inversion of the windows, and the view on all their pixels.
+
+        Parameters
+        ----------
+        micrograph : Micrograph
+        noise : NoiseModel
+        pitch : float
+            Distance between its pixels in units of the generator's.
+        """
+        like = self.generator.example
+        noisy = np.stack([micrograph.image[window] for window in self.windows])
+        h, w = noisy.shape[-2:]
+        # Averages of counts are counts again: fewer numbers, the same likelihood.
+        factor = max(1, min(int(1 / pitch + 1e-6), h // 8, w // 8))
+        pooled = noise.pooled(factor) if factor > 1 else noise
+        if pooled is None:
+            factor, pooled = 1, noise
+        field = self.generator.image_shape
+        problem = LatentProblem(
+            self.generator,
+            pooled,
+            torch.from_numpy(np.ascontiguousarray(pool(noisy, factor))).to(like),
+            view=View.centred(field, (h, w), pitch, factor),
+            exposure=self.exposure,
+        )
+        return problem, View.centred(field, (h, w), pitch).to(like)
+
+
+def pose(network: Stored, micrograph: Micrograph, noise: NoiseModel, pitch: float) -> list[Pose]:
+    """Cover a micrograph with windows of at most the network's field, and pose each.
+
+    Parameters
+    ----------
+    network : Stored
+        A generator, or an encoder that makes a generator for each window.
+    micrograph : Micrograph
+    noise : NoiseModel
+    pitch : float
+        Distance between its pixels in units of the network's.
+    """
+    exposure = guess_exposure(micrograph, noise)
+    if isinstance(network, ColumnEncoder):
+        windows = _windows(micrograph.shape, (network.field, network.field), pitch)
+        return [_guessed(network, micrograph, noise, w, pitch, exposure) for w in windows]
+    assert isinstance(network, Generator)
+    windows = _windows(micrograph.shape, network.image_shape, pitch)
+    chunks = (windows[i : i + _AT_ONCE] for i in range(0, len(windows), _AT_ONCE))
+    return [Pose(chunk, network, exposure) for chunk in chunks]
+
+
+def guess_exposure(micrograph: Micrograph, noise: NoiseModel) -> Exposure:
+    """Return the exposure that gives the data a typical mean and contrast.
+
+    Counted electrons have a known zero, so only their unit is free. Gaussian noise tells nothing
+    of the zero, so both are; data with a mean from 0.3 to 0.6 are first taken at face value.
+    """
+    mean = float(Constant()(micrograph, noise, np.random.default_rng(0)).image.mean())
+    if not isinstance(noise, Gaussian):
+        origin = float(getattr(noise, "offset", 0.0))
+        return Exposure(max(mean - origin, 1e-12) / _TYPICAL_MEAN, origin, free=1)
+    if _FACE_VALUE[0] < mean < _FACE_VALUE[1]:
+        return Exposure(free=2)
+    factor = max(1, min(8, min(micrograph.shape) // 8))
+    spread = float(pool(micrograph.image, factor).var()) - noise.sigma**2 / factor**2
+    floor = (noise.sigma / factor / 10) ** 2
+    unit = max(spread, floor) ** 0.5 / _TYPICAL_SD
+    return Exposure(unit, mean - _TYPICAL_MEAN * unit, free=2)
+
+
+def _windows(shape: tuple[int, int], field: tuple[int, int], pitch: float) -> list[Tile]:
+    h, w = (min(n, max(1, int(f / pitch + 1e-6))) for n, f in zip(shape, field, strict=True))
+    return tiles(shape, (h, w), overlap=min(h, w) // 4)
+
+
+def _guessed(
+    encoder: ColumnEncoder,
+    micrograph: Micrograph,
+    noise: NoiseModel,
+    window: Tile,
+    pitch: float,
+    exposure: Exposure,
+) -> Pose:
+    """Let the encoder guess what one window shows, and start the search there."""
+    frame, deviation = _on_grid(micrograph.image[window], noise, pitch, exposure)
+    guess = encoder.guess(frame.to(encoder.factors), deviation)
+    generator = encoder.generator(guess.scene, *frame.shape)
+    known_zero = exposure.free == 1
+    guessed = Exposure(
+        unit=exposure.unit * guess.unit,
+        origin=exposure.origin + (0.0 if known_zero else exposure.unit * guess.origin),
+        free=exposure.free,
+        spread=0.05,
+    )
+    start = GivenStart(torch.zeros(1, 1, generator.latent_dim + exposure.free))
+    return Pose([window], generator, guessed, Search(start, (Stage(GaussNewton(), 8),)))
+
+
+def _on_grid(
+    image: np.ndarray, noise: NoiseModel, pitch: float, exposure: Exposure
+) -> tuple[Tensor, float]:
+    """Return the means of the data over the pixels of the network, and their noise deviation."""
+    matrices = []
+    for n in image.shape:
+        samples = max(1, int(n * pitch + 1e-6))
+        centres = n / 2 + (np.arange(samples) - (samples - 1) / 2) / pitch
+        matrices.append(resampling_matrix(n, centres, 1 / pitch))
+    clean = unclip(resample(image.astype(np.float64), *matrices), noise)
+    variance = float(1 / noise.fisher(np.asarray(clean.mean())))
+    frame = torch.from_numpy((clean - exposure.origin) / exposure.unit)
+    return frame, variance**0.5 * pitch / exposure.unit

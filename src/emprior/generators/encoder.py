@@ -1,0 +1,275 @@
+"""From a noisy frame to a first guess of its columns and optics."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from emprior.errors import OptionError
+from emprior.generators.columns import ColumnGenerator, Element, Scene
+from emprior.generators.multislice import VACUUM, Multislice
+from emprior.generators.stored import Stored
+from emprior.micrograph import check_pixel_size
+
+RING = 16
+"""Pixels around the frame for which columns are guessed too, since they show inside it."""
+
+SPREAD = 1.5
+"""Standard deviation in pixels of the bump that stands for a column in the density maps."""
+
+CONTRAST, DEVIATION = 0.1, 0.05  # scale the network's inputs to about one
+
+OPTICS = {
+    "defocus": (100.0, 60.0),  # Å
+    "tilt_columns": (0.0, 0.035),  # tangent
+    "tilt_rows": (0.0, 0.035),
+    "thickness": (45.0, 11.0),  # Å
+    "blur": (0.55, 0.06),  # Å
+    "centre": (0.5, 0.1),  # share of the thickness
+    "unit": (1.0, 0.1),  # of intensity
+    "origin": (0.0, 1 / 30),
+}
+"""Middle and scale of the global numbers that the network tells, in their order."""
+
+
+class Guess(NamedTuple):
+    """What a frame shows at first sight."""
+
+    scene: Scene
+    probability: Tensor
+    """(M,) that there is such a column."""
+    unit: float
+    origin: float
+    """The frame is ``unit · image + origin``."""
+
+
+class ColumnEncoder(Stored):
+    """A convolutional network that sees columns in noise, and the physics that draws them.
+
+    It maps a noisy frame, which pixels were seen, and the noise's deviation to two density maps
+    for each element, of columns and of atoms, and to the optics with their uncertainty.
+
+    Parameters
+    ----------
+    pixel_size : float
+        Of the frames it takes [Å].
+    field : int
+        Most pixels a side that are seen at once; `RING` more are guessed on each side.
+    elements : sequence of dict
+        Fields of `emprior.generators.columns.Element`.
+    widths : sequence of int
+        Channels at half, quarter and eighth resolution.
+    slices : int
+        Of the multislice calculation.
+    """
+
+    factors: Tensor
+
+    def __init__(
+        self,
+        *,
+        pixel_size: float,
+        field: int,
+        elements: list[dict[str, Any]],
+        widths: list[int],
+        slices: int,
+    ) -> None:
+        super().__init__()
+        self.pixel_size = check_pixel_size(pixel_size)
+        _check(field, elements, widths, slices)
+        self.field, self.widths, self.slices = field, tuple(widths), slices
+        self.elements = tuple(Element(**values) for values in elements)
+        self.register_buffer("factors", torch.zeros(len(elements), len(Multislice.knots())))
+        self.network = _UNet(*widths, maps=2 * len(elements), numbers=2 * len(OPTICS))
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments that build this architecture."""
+        return {
+            "pixel_size": self.pixel_size,
+            "field": self.field,
+            "elements": [vars(element) for element in self.elements],
+            "widths": list(self.widths),
+            "slices": self.slices,
+        }
+
+    def forward(self, frame: Tensor, seen: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
+        """Return density maps and optics.
+
+        Parameters
+        ----------
+        frame : (B, H, W) Tensor
+            Noisy intensities, vacuum near 0.45; sides are multiples of 8.
+        seen : (B, H, W) Tensor
+            1 where the frame is known, 0 elsewhere.
+        deviation : (B,) Tensor
+            Standard deviation of the noise.
+
+        Returns
+        -------
+        maps : (B, 2E, H, W) Tensor
+            For each element columns, then for each element atoms in units of its typical number:
+            sums of bumps of height one and deviation `SPREAD`.
+        optics : (B, 2, 8) Tensor
+            Mean and logarithm of the deviation of the numbers in `OPTICS`, in their units.
+        """
+        level = (deviation / DEVIATION).log()[:, None, None].expand_as(frame)
+        inputs = torch.stack([(frame - VACUUM) / CONTRAST * seen, seen, level], dim=1)
+        maps, numbers = self.network(inputs)
+        return maps, numbers.unflatten(1, (2, -1))
+
+    @torch.no_grad()
+    def guess(self, frame: Tensor, deviation: float, threshold: float = 0.35) -> Guess:
+        """Guess the scene of one frame.
+
+        Parameters
+        ----------
+        frame : (h, w) Tensor
+            It comes to the middle of the generator's grid.
+        deviation : float
+        threshold : float
+            Least density at which a column is taken up.
+        """
+        h, w = frame.shape
+        H, W = self.canvas(h, w)
+        middle = slice((H - h) // 2, (H - h) // 2 + h), slice((W - w) // 2, (W - w) // 2 + w)
+        canvas, seen = torch.zeros(2, 1, H, W).to(frame)
+        canvas[0][middle], seen[0][middle] = frame, 1
+        maps, numbers = self(canvas, seen, frame.new_tensor([deviation]))
+        centre, scale = torch.tensor(list(OPTICS.values())).to(frame).T
+        optics = dict(zip(OPTICS, centre + scale * numbers[0, 0], strict=True))
+        E = len(self.elements)
+        rows, columns, element, density = peaks(maps[0, :E], threshold)
+        atoms = maps[0, E:][element, rows.round().long(), columns.round().long()]
+        typical = torch.tensor([e.typical for e in self.elements]).to(frame)[element]
+        probability = density.clamp(0, 1)
+        # A column that may not be there stands for its mean number of atoms.
+        counts = typical * (atoms / density).clamp(0.1, 2.0) * (1.1 * probability).clamp(max=1.0)
+        thickness = optics["thickness"].clamp(min=15.0)
+        scene = Scene(
+            rows=rows,
+            columns=columns,
+            element=element,
+            counts=counts,
+            defocus=optics["defocus"],
+            thickness=thickness,
+            centre=optics["centre"].clamp(0.1, 0.9) * thickness,
+            blur=optics["blur"].clamp(min=0.3),
+            tilt=torch.stack([optics["tilt_rows"], optics["tilt_columns"]]),
+        )
+        return Guess(scene, probability, float(optics["unit"]), float(optics["origin"]))
+
+    def generator(self, scene: Scene, h: int, w: int) -> ColumnGenerator:
+        """Return the generator of scenes near one that was guessed from h × w pixels."""
+        multislice = Multislice(self.factors, self.canvas(h, w), self.pixel_size, self.slices)
+        return ColumnGenerator(scene, self.elements, multislice)
+
+    @staticmethod
+    def canvas(h: int, w: int) -> tuple[int, int]:
+        """Return the sides of the generator's grid about h × w pixels: even margins, by 8."""
+        H, W = (-(-(n + 2 * RING) // 8) * 8 for n in (h, w))
+        return H, W
+
+
+def peaks(maps: Tensor, threshold: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Find local maxima, to a fraction of a pixel by a parabola through the logarithm.
+
+    Parameters
+    ----------
+    maps : (E, H, W) Tensor
+    threshold : float
+
+    Returns
+    -------
+    rows, columns, element, height : (M,) Tensor
+    """
+    highest = F.max_pool2d(maps[None], 5, 1, 2)[0]
+    inside = torch.zeros_like(maps, dtype=torch.bool)
+    inside[:, 2:-2, 2:-2] = True
+    e, r, c = torch.nonzero((maps == highest) & (maps > threshold) & inside, as_tuple=True)
+    log = maps.clamp(min=1e-3).log()
+
+    def offset(before: Tensor, at: Tensor, after: Tensor) -> Tensor:
+        bend = (before - 2 * at + after).clamp(max=-1e-6)
+        return ((before - after) / (2 * bend)).clamp(-0.6, 0.6)
+
+    rows = r + offset(log[e, r - 1, c], log[e, r, c], log[e, r + 1, c])
+    columns = c + offset(log[e, r, c - 1], log[e, r, c], log[e, r, c + 1])
+    return rows, columns, e, maps[e, r, c]
+
+
+class _Residual(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, 1, 1)
+        self.second = nn.Conv2d(width, width, 3, 1, 1)
+        with torch.no_grad():
+            self.second.weight.mul_(0.1)  # begins near the identity
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(F.silu(self.first(F.silu(x))))
+
+
+class _UNet(nn.Module):
+    """A U-net that begins and ends at half resolution, with numbers told from its bottom."""
+
+    def __init__(self, a: int, b: int, c: int, maps: int, numbers: int) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(12, a, 3, 1, 1)
+        self.down_a = nn.Sequential(_Residual(a), _Residual(a))
+        self.to_b = nn.Conv2d(a, b, 2, 2)
+        self.down_b = nn.Sequential(_Residual(b), _Residual(b))
+        self.to_c = nn.Conv2d(b, c, 2, 2)
+        self.bottom = nn.Sequential(*(_Residual(c) for _ in range(4)))
+        self.back_b = nn.ConvTranspose2d(c, b, 2, 2)
+        self.up_b = nn.Sequential(_Residual(b), _Residual(b))
+        self.back_a = nn.ConvTranspose2d(b, a, 2, 2)
+        self.up_a = nn.Sequential(_Residual(a), _Residual(a))
+        self.head = nn.Conv2d(a, 4 * maps, 3, 1, 1)
+        self.look = nn.Conv2d(c, c, 1)
+        self.tell = nn.Sequential(nn.Linear(2 * c, 96), nn.SiLU(), nn.Linear(96, numbers))
+        with torch.no_grad():
+            self.tell[-1].weight.mul_(0.1)
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        fine = self.down_a(self.stem(F.pixel_unshuffle(inputs, 2)))
+        middle = self.down_b(self.to_b(fine))
+        coarse = self.bottom(self.to_c(middle))
+        weight = F.avg_pool2d(inputs[:, 1:2], 8)  # where something was seen
+        look = F.silu(self.look(coarse)) * weight
+        mean = look.sum((2, 3)) / weight.sum((2, 3)).clamp(min=1)
+        numbers = self.tell(torch.cat([mean, look.amax((2, 3))], dim=1))
+        middle = self.up_b(middle + self.back_b(coarse))
+        fine = self.up_a(fine + self.back_a(middle))
+        return F.pixel_shuffle(self.head(F.silu(fine)), 2), numbers
+
+
+def _check(field: int, elements: list[dict[str, Any]], widths: list[int], slices: int) -> None:
+    """Refuse arguments out of bounds before anything is allocated."""
+    known = {"number", "spacing", "typical", "through"}
+    whole = all(type(n) is int for n in (field, slices, *widths))
+    if not (
+        whole
+        and 32 <= field <= 1024
+        and field % 8 == 0
+        and 1 <= slices <= 64
+        and len(widths) == 3
+        and all(1 <= width <= 512 for width in widths)
+        and 1 <= len(elements) <= 8
+        and all(set(element) == known for element in elements)
+        and all(0.5 < float(e["spacing"]) < 50 and 0 < float(e["typical"]) < 1000 for e in elements)
+    ):
+        raise OptionError(
+            f"a field of {field!r}, {len(elements)} elements, widths {widths!r}, {slices!r} slices",
+            expected="a field that is a multiple of 8 from 32 to 1024, 1 to 8 elements of "
+            f"{', '.join(sorted(known))}, three widths up to 512, 1 to 64 slices",
+            why="they set the size of the network and of its images",
+            fix="correct the description of the architecture",
+        )
+
+
+def log_deviation(optics: Tensor) -> Tensor:
+    """Return the bounded logarithm of the deviations among the told optics, (B, 8)."""
+    return optics[:, 1].clamp(-4.0, 3.0)

@@ -1,0 +1,185 @@
+r"""Multislice in a few thick slices: from atoms per pixel to an image, differentiable throughout.
+
+The physics of `emprior.simulate`, made cheap enough to stand inside a search: elements instead of
+atoms, about six slices instead of twenty, three nodes of the focal average. Atoms arrive already
+projected along the tilted beam, so that the wave travels straight.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+VACUUM = 0.45
+_ENERGY = 300e3  # eV
+_LONGEST = 3.0  # 1/Å; end of the table of scattering factors
+_KNOTS = 257
+
+
+def electron(energy: float = _ENERGY) -> tuple[float, float]:
+    """Return the relativistic wavelength [Å] and interaction constant [rad/(V Å)]."""
+    rest, charge_h = 510_998.95, 12_398.4198  # m c² [eV], h c [eV Å]
+    wavelength = charge_h / math.sqrt(energy * (2 * rest + energy))
+    sigma = 2 * math.pi / wavelength * (rest + energy) / (energy * (2 * rest + energy))
+    return wavelength, sigma
+
+
+class Multislice:
+    r"""Form images of projected atoms.
+
+    .. math:: \psi_{s+1} = P * \bigl(\psi_s\, e^{(i-a)\sigma V_s}\bigr), \qquad
+        I = 0.45\, B * \sum_j w_j \lvert F^{-1} e^{-i\chi(C_{10} + \Delta x_j)} F\psi \rvert^2
+
+    as in `emprior.simulate.imaging`, with the projected potential V_s of slice s summed from one
+    radial scattering factor for each element.
+
+    Parameters
+    ----------
+    factors : (E, 257) Tensor
+        Radial projected scattering factor of each element at `knots` [V Å³ an atom], damped by
+        vibration.
+    shape : (H, W)
+        Pixels; the wave repeats beyond them, so that a margin of about 3 Å is not to be trusted.
+    pixel_size : float
+        [Å]. Below 0.25 Å, or the band limit of two thirds of Nyquist cuts the image.
+    slices : int
+        S.
+    focal_nodes : int
+        Of the Gauss–Hermite focal average.
+    absorption : float
+        a.
+
+    Notes
+    -----
+    Against twenty slices on a grid of 0.14 Å the median image differs by 45 dB (PSNR, range 1)
+    at six slices of 5 to 10 Å; thick crystals exactly on axis are the worst, at 33 dB.
+    """
+
+    def __init__(
+        self,
+        factors: Tensor,
+        shape: tuple[int, int],
+        pixel_size: float,
+        slices: int = 6,
+        focal_nodes: int = 3,
+        absorption: float = 0.02,
+    ) -> None:
+        self.shape, self.pixel_size = shape, pixel_size
+        self.slices, self.absorption = slices, absorption
+        self.wavelength, sigma = electron()
+        nodes, weights = np.polynomial.hermite.hermgauss(focal_nodes)
+        self._focal = list(zip(nodes.tolist(), (weights / weights.sum()).tolist(), strict=True))
+        k = [np.fft.fftfreq(n, pixel_size) for n in shape]
+        half = np.fft.rfftfreq(shape[1], pixel_size)
+        square, radius = k[0][:, None] ** 2 + k[1] ** 2, np.hypot(k[0][:, None], half)
+        # Atoms are spread by the cubic B-spline, whose transform is sinc⁴ along each axis.
+        spline = np.sinc(k[0] * pixel_size)[:, None] * np.sinc(half * pixel_size)
+        inside = radius < 0.98 / (2 * pixel_size)
+        table = np.stack([np.interp(radius, self.knots(), f) for f in factors.cpu().numpy()])
+        phase = sigma * table * inside / (pixel_size**2 * spline**4)
+        self._square = torch.from_numpy(square).to(factors)  # (H, W) [1/Å²]
+        self._aperture = (self._square < 1 / (3 * pixel_size) ** 2).to(factors)
+        self._phase_per_atom = torch.from_numpy(phase).to(factors)  # (E, H, W//2 + 1)
+
+    @staticmethod
+    def knots() -> NDArray[np.float64]:
+        """Return the spatial frequencies, (257,) [1/Å], at which `factors` are tabulated."""
+        return np.linspace(0, _LONGEST, _KNOTS)
+
+    def _chi(self, defocus: Tensor, cs: float, c5: float) -> Tensor:
+        """Return the phase aberration, (B, H, W), of defoci (B,) [Å]."""
+        angle_2 = self.wavelength**2 * self._square
+        defocus = defocus[:, None, None]
+        path = defocus * angle_2 / 2 + cs * angle_2**2 / 4 + c5 * angle_2**3 / 6
+        return 2 * math.pi / self.wavelength * path
+
+    def __call__(
+        self,
+        density: Tensor,
+        defocus: Tensor,
+        thickness: Tensor,
+        focal_spread: Tensor,
+        blur: Tensor,
+        cs: float = -13e4,
+        c5: float = 5e7,
+    ) -> Tensor:
+        """Form images.
+
+        Parameters
+        ----------
+        density : (B, E, S, H, W) Tensor
+            Atoms per pixel, spread by the cubic B-spline; slice 0 meets the beam first.
+        defocus, thickness, focal_spread, blur : (B,) Tensor
+            [Å], as in `emprior.specimen.Optics`.
+        cs, c5 : float
+            [Å]
+
+        Returns
+        -------
+        (B, H, W) Tensor
+            Vacuum 0.45.
+        """
+        spectrum = (torch.fft.rfft2(density) * self._phase_per_atom[:, None]).sum(1)
+        phase = torch.fft.irfft2(spectrum, s=self.shape)
+        transmitted = torch.polar(torch.exp(-self.absorption * phase), phase)
+        step = thickness[:, None, None] / self.slices
+        turn = -math.pi * self.wavelength * step * self._square
+        aperture = self._aperture.expand_as(turn)
+        fresnel, last = torch.polar(aperture, turn), torch.polar(aperture, turn / 2)
+        wave = transmitted[:, 0]
+        for s in range(1, self.slices):
+            wave = torch.fft.ifft2(torch.fft.fft2(wave) * fresnel) * transmitted[:, s]
+        # Each slice acts in its middle, half a slice before the exit plane.
+        spectrum = torch.fft.fft2(wave) * last
+        intensity = torch.zeros_like(turn)
+        for node, weight in self._focal:
+            chi = self._chi(defocus + node * focal_spread, cs, c5)
+            focused = torch.fft.ifft2(spectrum * torch.polar(torch.ones_like(chi), -chi))
+            intensity = intensity + weight * (focused.real**2 + focused.imag**2)
+        spread = torch.exp(-2 * (math.pi * blur[:, None, None]) ** 2 * self._square)
+        return VACUUM * torch.fft.ifft2(torch.fft.fft2(intensity) * spread).real
+
+
+def splat(
+    rows: Tensor, columns: Tensor, weights: Tensor, index: Tensor, maps: int, shape: tuple[int, int]
+) -> Tensor:
+    """Spread points over pixels by the cubic B-spline.
+
+    Parameters
+    ----------
+    rows, columns : (B, P) Tensor
+        Pixel coordinates, centres at integers; what falls outside is lost.
+    weights : (B, P) Tensor
+    index : (P,) Tensor of int
+        Which map each point goes to.
+    maps : int
+        M.
+    shape : (H, W)
+
+    Returns
+    -------
+    (B, M, H, W) Tensor
+        Sums to the weights of the points inside.
+    """
+    H, W = shape
+    taps = torch.arange(-1, 3, device=rows.device)
+    above, left = rows.detach().floor(), columns.detach().floor()
+    r, c = above.long()[..., None] + taps, left.long()[..., None] + taps
+    along_r, along_c = _spline(rows - above), _spline(columns - left)
+    inside = ((r >= 0) & (r < H))[..., :, None] & ((c >= 0) & (c < W))[..., None, :]
+    value = weights[..., None, None] * along_r[..., :, None] * along_c[..., None, :]
+    which = torch.arange(len(rows), device=rows.device)[:, None] * maps + index
+    flat = (which[..., None, None] * H + r.clamp(0, H - 1)[..., :, None]) * W
+    flat = flat + c.clamp(0, W - 1)[..., None, :]
+    out = value.new_zeros(len(rows) * maps * H * W)
+    return out.index_add(0, flat.reshape(-1), (value * inside).reshape(-1)).view(-1, maps, H, W)
+
+
+def _spline(t: Tensor) -> Tensor:
+    """Return the weights of the four nearest pixels at share t between the middle two."""
+    u = 1 - t
+    return torch.stack([u**3, 3 * t**3 - 6 * t**2 + 4, 3 * u**3 - 6 * u**2 + 4, t**3], dim=-1) / 6

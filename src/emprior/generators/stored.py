@@ -1,0 +1,64 @@
+"""Networks that a weight file describes and rebuilds."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from typing import Any
+
+from torch import nn
+
+from emprior.errors import OptionError
+
+
+class Stored(nn.Module, ABC):
+    """A network whose architecture is plain values.
+
+    Attributes
+    ----------
+    pixel_size : float
+        Distance between the pixel centres of its images in Å.
+    """
+
+    pixel_size: float
+
+    @abstractmethod
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments that build this architecture, as plain values."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the architecture as plain values, with its kind under ``type``; no weights."""
+        kind = next(name for name, cls in ARCHITECTURES.items() if cls is type(self))
+        return {"type": kind, **self.arguments()}
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> Stored:
+        """Build the architecture that `to_dict` described, with fresh random weights.
+
+        Raises
+        ------
+        OptionError
+            If the type or an argument is not known, is missing, or is out of bounds.
+        """
+        arguments = dict(values)
+        kind = arguments.pop("type", None)
+        if not isinstance(kind, str) or kind not in ARCHITECTURES:
+            raise OptionError(
+                f"a prior of type {kind!r}",
+                expected=f"one of {', '.join(ARCHITECTURES)}",
+                why="each type names an architecture of this version of emprior",
+                fix="correct the type, or update emprior if the file is newer",
+            )
+        try:
+            inspect.signature(ARCHITECTURES[kind]).bind(**arguments)
+        except TypeError as error:
+            raise OptionError(
+                f"a {kind} prior described by {', '.join(arguments) or 'nothing'}: {error}",
+                expected=f"{', '.join(inspect.signature(ARCHITECTURES[kind]).parameters)}",
+                why="the description must rebuild the architecture exactly",
+                fix="correct the description, or update emprior if the file is newer",
+            ) from None
+        return ARCHITECTURES[kind](**arguments)
+
+
+ARCHITECTURES: dict[str, type[Stored]] = {}  # filled by emprior.generators
