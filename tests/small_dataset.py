@@ -16,15 +16,16 @@ def write_dataset(directory: Path, structures: list[np.ndarray], pixel_size: flo
     for number, images in enumerate(structures):
         folder = directory / structure_name(number)
         folder.mkdir(parents=True)
-        atom = Structure([[1.0, 1.0, 1.0 + number]], [78], [20.0, 20.0, 30.0])
+        column = [[1.0, 1.0, 1.0], [1.0, 1.0, 2.0 + number]]  # tells structures apart
+        specimen = Structure(column, [78, 78], [20.0, 20.0, 30.0])
         view = View(images.shape[1:], pixel_size, (0.0, 0.0))
         exposure = {
             "regime": "any",
             "optics": Optics(60.0).to_dict(),
             "view": view.to_dict(),
         }
-        attributes = {"group": "all", "fingerprint": atom.fingerprint()}
-        write_structure(folder, images, atom, attributes, [exposure] * len(images))
+        attributes = {"group": "all", "fingerprint": specimen.fingerprint()}
+        write_structure(folder, images, specimen, attributes, [exposure] * len(images))
     groups = [{"name": "all", "structures": len(structures), "images": len(structures[0])}]
     manifest = {
         "format": FORMAT,

@@ -7,24 +7,12 @@ from abtem.parametrizations import LobatoParametrization
 from ase import Atoms
 from scipy.spatial import cKDTree
 
+from emprior.simulate.cell import A_CEO2, BOTTOM, HEIGHT, PERIOD, SURFACE, WIDTH
 from emprior.simulate.imaging import exit_wave, form_image, sample, single_threaded, transmit
 from emprior.simulate.micrographs import simulate_structure
 from emprior.simulate.optics import draw_exposure
 from emprior.simulate.recipe import Group, Simulation, StructureRanges
-from emprior.simulate.structures import (
-    A_CEO2,
-    BOTTOM,
-    CE,
-    HEIGHT,
-    PERIOD,
-    PT,
-    SURFACE,
-    WIDTH,
-    O,
-    crystal,
-    draw_structure,
-    flat_support,
-)
+from emprior.simulate.structures import CE, OXYGEN, PT, crystal, draw_structure, flat_support
 from emprior.specimen import Optics, Structure, View
 
 GROUP = Group(name="small", structures=1, grid=192)
@@ -53,7 +41,7 @@ def drawn(request):
 def test_crystals_have_the_density_and_bonds_of_their_lattice(kind, a, mirrored):
     box = np.array([[-11, 20], [-14, 18], [-15, 16]])
     positions, numbers = crystal(kind, a, mirrored, 3.0, box)
-    cations = positions[numbers != O]
+    cations = positions[numbers != OXYGEN]
     volume = np.prod(box[:, 1] - box[:, 0])
     assert len(cations) == pytest.approx(4 * volume / a**3, rel=0.05)
     inner = np.all((cations > box[:, 0] + 6) & (cations < box[:, 1] - 6), axis=1)
@@ -79,7 +67,7 @@ def test_mirrored_crystals_stack_the_other_way_round():
 
 def test_ceria_is_fluorite():
     positions, numbers = flat_support(True, 1.0, 6 * PERIOD)
-    oxygen, cerium = positions[numbers == O], positions[numbers == CE]
+    oxygen, cerium = positions[numbers == OXYGEN], positions[numbers == CE]
     inner = np.all((oxygen > [8, 8, 6]) & (oxygen < [45, 26, 17]), axis=1)
     distances, _ = cKDTree(cerium).query(oxygen[inner], 5)
     np.testing.assert_allclose(distances[:, :4], A_CEO2 * np.sqrt(3) / 4, atol=1e-4)
@@ -92,9 +80,11 @@ def test_the_support_repeats_without_a_seam(x):
     cell = [WIDTH, 1e3, 8 * PERIOD]
     cerium = positions[numbers == CE]
     middle = np.isclose(cerium[:, 1], SURFACE - 3 * A_CEO2 / np.sqrt(3), atol=0.1)
-    distances, _ = cKDTree(np.mod(cerium, cell), boxsize=cell).query(np.mod(cerium, cell)[middle], 13)
+    distances, _ = cKDTree(np.mod(cerium, cell), boxsize=cell).query(
+        np.mod(cerium, cell)[middle], 13
+    )
     np.testing.assert_allclose(distances[:, 1:], A_CEO2 / np.sqrt(2), atol=1e-4)
-    assert numbers[np.argmax(positions[:, 1])] == O
+    assert numbers[np.argmax(positions[:, 1])] == OXYGEN
 
 
 def test_drawn_structures_stay_in_the_cell_and_keep_their_distances(drawn):
@@ -150,7 +140,7 @@ def test_roughness_is_what_the_ranges_ask_for():
         return np.sum(thin.numbers == number) / np.sum(full.numbers == number)
 
     assert share(PT) == pytest.approx(0.5, abs=0.1)
-    assert share(O) == pytest.approx(0.75, abs=0.05)
+    assert share(OXYGEN) == pytest.approx(0.75, abs=0.05)
     assert share(CE) == 1
     stepped, values = draw_structure(
         smooth.model_copy(update={"step": 1.0}), np.random.default_rng(3)
@@ -190,14 +180,12 @@ def test_without_absorption_the_wave_is_that_of_abtems_own_multislice():
     with single_threaded():
         slices = transmit(structure, GROUP, 300e3, 0.0)
         found = exit_wave(slices, tilt).array
-        atoms = Atoms(
-            structure.numbers, structure.positions, cell=structure.cell, pbc=True
-        )
+        atoms = Atoms(structure.numbers, structure.positions, cell=structure.cell, pbc=True)
         potential = abtem.Potential(
             atoms,
             gpts=found.shape,
             slice_thickness=GROUP.slice_thickness,
-            parametrization=LobatoParametrization(sigmas=dict(GROUP.vibration)),
+            parametrization=LobatoParametrization(sigmas=GROUP.vibration.to_dict()),
         )
         wave = abtem.PlaneWave(energy=300e3, tilt=tuple(1e3 * t for t in tilt))
         expected = wave.multislice(potential, lazy=False)
@@ -213,9 +201,7 @@ def test_absorption_takes_electrons_as_its_law_says():
     # One thin slice: |exp((i − a) σ V)|² integrates to 1 − 2 a σ V to first order.
     structure = Structure([[8, 6, 0.5]], [8], [16.0, 12.0, 1.0])
     with single_threaded():
-        waves = [
-            exit_wave(transmit(structure, GROUP, 300e3, a), (0, 0)) for a in (0.0, 0.02, 0.04)
-        ]
+        waves = [exit_wave(transmit(structure, GROUP, 300e3, a), (0, 0)) for a in (0.0, 0.02, 0.04)]
     lost = [1 - np.mean(np.abs(wave.array) ** 2) for wave in waves]
     phase = np.mean(np.angle(waves[0].array))
     assert lost[0] == pytest.approx(0, abs=1e-4)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -27,41 +27,62 @@ ROOT = "zarr.json"
 Floats = NDArray[np.floating]
 
 
-class Crops(NamedTuple):
-    """Random windows of images."""
+@dataclass(frozen=True, eq=False)
+class Crops:
+    """Random windows of images.
+
+    Attributes
+    ----------
+    images : (n, h, w) ndarray
+    index : (n,) ndarray
+        The image that each was cut from.
+    corner : (n, 2) ndarray
+        Row and column in that image of each window's first pixel.
+    """
 
     images: NDArray[np.float32]
-    """(n, h, w)"""
     index: NDArray[np.intp]
-    """(n,) the image that each was cut from."""
     corner: NDArray[np.intp]
-    """(n, 2) row and column in that image of each window's first pixel."""
 
 
-class AtomsInImage(NamedTuple):
-    """Atoms where one image shows them."""
+@dataclass(frozen=True, eq=False)
+class AtomsInImage:
+    """Atoms where one image shows them.
+
+    Attributes
+    ----------
+    rows, columns : (N,) ndarray
+        [pixels], pixel centres at integers.
+    depth : (N,) ndarray
+        Above the exit plane [Å].
+    numbers : (N,) ndarray
+        Atomic numbers.
+    """
 
     rows: Floats
-    """(N,) [pixels], centres at integers."""
     columns: Floats
-    """(N,) [pixels], centres at integers."""
     depth: Floats
-    """(N,) above the exit plane [Å]."""
     numbers: NDArray[np.uint8]
-    """(N,) atomic numbers."""
 
 
-class ColumnsInImage(NamedTuple):
-    """Atomic columns where one image shows them: at the mean of their atoms."""
+@dataclass(frozen=True, eq=False)
+class ColumnsInImage:
+    """Atomic columns where one image shows them: at the mean of their atoms.
+
+    Attributes
+    ----------
+    rows, columns : (M,) ndarray
+        [pixels], pixel centres at integers.
+    numbers : (M,) ndarray
+        Atomic numbers.
+    counts : (M,) ndarray
+        Atoms in each.
+    """
 
     rows: Floats
-    """(M,) [pixels], centres at integers."""
     columns: Floats
-    """(M,) [pixels], centres at integers."""
     numbers: NDArray[np.uint8]
-    """(M,) atomic numbers."""
     counts: NDArray[np.intp]
-    """(M,) atoms in each."""
 
 
 def structure_name(number: int) -> str:
@@ -136,7 +157,7 @@ class Dataset:
             If zarr is not installed.
         """
         import_extra("zarr", "train", "reading data sets")
-        directory = Path(directory)
+        directory = Path(directory).expanduser()
         try:
             root = json.loads((directory / ROOT).read_text(encoding="utf-8"))
             manifest = root["attributes"]["emprior"]
@@ -157,7 +178,9 @@ class Dataset:
             )
         total = sum(group["structures"] for group in manifest["recipe"]["group"])
         if not manifest["complete"]:
-            done = sum(1 for number in range(total) if (directory / structure_name(number)).is_dir())
+            done = sum(
+                1 for number in range(total) if (directory / structure_name(number)).is_dir()
+            )
             raise FileError(
                 f"an unfinished data set in {directory}: {done} of {total} structures",
                 expected="a finished one",
@@ -176,7 +199,7 @@ class Dataset:
 
     @property
     def _recipe(self) -> dict[str, Any]:
-        return self.manifest["recipe"]  # type: ignore[no-any-return]
+        return dict(self.manifest["recipe"])
 
     def __len__(self) -> int:
         return len(self._index)
@@ -216,7 +239,7 @@ class Dataset:
 
     def _exposure(self, i: int) -> dict[str, Any]:
         number, k = self._index[i]
-        return self._group(number).attrs["images"][k]  # type: ignore[no-any-return]
+        return dict(self._group(number).attrs["images"][k])
 
     def image(self, i: int) -> NDArray[np.float32]:
         """Return a clean image, (H, W)."""
@@ -268,7 +291,8 @@ class Dataset:
         structure, view = self.structure(self.structure_id(i)), self.view(i)
         points = structure.projected(self.optics(i).tilt)
         pixels, index = view.visible(structure, points, margin)
-        return AtomsInImage(*pixels.T, structure.depths()[index], structure.numbers[index])
+        depths, numbers = structure.depths()[index], structure.numbers[index]
+        return AtomsInImage(pixels[:, 0], pixels[:, 1], depths, numbers)
 
     def columns(self, i: int, margin: float = 0.0) -> ColumnsInImage:
         """Return the atomic columns that an image shows; arguments as for `atoms`."""
@@ -279,7 +303,8 @@ class Dataset:
             [np.bincount(columns.index, points[:, axis]) / columns.counts for axis in (0, 1)], -1
         )
         pixels, index = view.visible(structure, means, margin)
-        return ColumnsInImage(*pixels.T, columns.numbers[index], columns.counts[index])
+        numbers, counts = columns.numbers[index], columns.counts[index]
+        return ColumnsInImage(pixels[:, 0], pixels[:, 1], numbers, counts)
 
     def subset(self, structures: Iterable[int]) -> Dataset:
         """Return the part with these structures, its images counted anew from 0."""
@@ -321,7 +346,7 @@ class Dataset:
         first, second = sorted(order[held:].tolist()), sorted(order[:held].tolist())
         return self.subset(first), self.subset(second)
 
-    def load(self, dtype: DTypeLike = None) -> Floats:
+    def load(self, dtype: DTypeLike | None = None) -> Floats:
         """Read all images into memory, (len, H, W), in the stored type unless told otherwise."""
         stack = np.empty((len(self), *self.shape), dtype or self._recipe["dtype"])
         start = 0

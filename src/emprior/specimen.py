@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,17 +18,26 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.floating]
 
 
-class Columns(NamedTuple):
-    """Atomic columns: the atoms of one element behind one another along z."""
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Atomic columns: the atoms of one element behind one another along z.
+
+    Attributes
+    ----------
+    positions : (M, 2) ndarray
+        x and y [Å].
+    numbers : (M,) ndarray
+        Atomic number of each column's element.
+    counts : (M,) ndarray
+        How many atoms each holds.
+    index : (N,) ndarray
+        The column of each atom.
+    """
 
     positions: Floats
-    """(M, 2) x and y [Å]."""
     numbers: NDArray[np.uint8]
-    """(M,) atomic number of each column's element."""
     counts: NDArray[np.intp]
-    """(M,) how many atoms it holds."""
     index: NDArray[np.intp]
-    """(N,) the column of each atom."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from typing import cast
 
 import abtem
 import numpy as np
@@ -19,11 +20,16 @@ from abtem.antialias import antialias_aperture
 from abtem.core.energy import energy2sigma
 from abtem.distributions import from_values
 from abtem.multislice import FresnelPropagator
+from abtem.parametrizations import (
+    KirklandParametrization,
+    LobatoParametrization,
+    Parametrization,
+)
 from ase import Atoms
 from numpy.typing import NDArray
 from scipy import fft
 
-from emprior.simulate.recipe import Group
+from emprior.simulate.recipe import Group, Vibration
 from emprior.specimen import Optics, Structure, View
 
 VACUUM = 0.45  # intensity of the empty beam in clean images
@@ -78,30 +84,29 @@ def transmit(structure: Structure, group: Group, energy: float, absorption: floa
     absorption : float
         The ratio a.
     """
-    W, H, _ = structure.cell
+    W, H = (float(edge) for edge in structure.cell[:2])
+    gpts = (group.grid, fft.next_fast_len(round(group.grid * H / W)))
     potential = abtem.Potential(
         Atoms(structure.numbers, structure.positions, cell=structure.cell, pbc=True),
-        gpts=(group.grid, fft.next_fast_len(round(group.grid * H / W))),
+        gpts=gpts,
         slice_thickness=group.slice_thickness,
-        parametrization=_parametrization(group.parametrization, tuple(group.vibration.items())),
+        parametrization=_parametrization(group.parametrization, group.vibration),
     ).build(lazy=False)
     sigma = np.float32(energy2sigma(energy))
-    aperture = antialias_aperture(potential.gpts, potential.sampling, np)
+    aperture = antialias_aperture(gpts, (W / gpts[0], H / gpts[1]), np)
     slices = np.empty(potential.array.shape, np.complex64)
-    for t, phase in zip(slices, sigma * potential.array, strict=True):
+    for t, projected in zip(slices, potential.array, strict=True):
+        phase = sigma * projected
         amplitude = np.exp(np.float32(-absorption) * phase)
         t.real, t.imag = amplitude * np.cos(phase), amplitude * np.sin(phase)
         t[:] = fft.ifft2(fft.fft2(t, overwrite_x=True) * aperture, overwrite_x=True)
-    return Slices(slices, potential.slice_thickness[0], potential.extent, energy)
+    return Slices(slices, potential.slice_thickness[0], (W, H), energy)
 
 
 @cache
-def _parametrization(name: str, vibration: tuple[tuple[str, float], ...]) -> object:
-    kinds = {
-        "lobato": abtem.parametrizations.LobatoParametrization,
-        "kirkland": abtem.parametrizations.KirklandParametrization,
-    }
-    return kinds[name](sigmas=dict(vibration))
+def _parametrization(name: str, vibration: Vibration) -> Parametrization:
+    kinds = {"lobato": LobatoParametrization, "kirkland": KirklandParametrization}
+    return kinds[name](sigmas=vibration.to_dict())
 
 
 def exit_wave(slices: Slices, tilt: tuple[float, float]) -> abtem.Waves:
@@ -162,14 +167,13 @@ def form_image(
     nodes, weights = np.polynomial.hermite.hermgauss(focal_nodes)
     ctf = abtem.CTF(
         energy=optics.energy,
-        C10=from_values(
-            optics.defocus + optics.focal_spread * nodes, weights, ensemble_mean=True
-        ),
+        C10=from_values(optics.defocus + optics.focal_spread * nodes, weights, ensemble_mean=True),
         C30=optics.cs,
         C50=optics.c5,
     )
     intensity = wave.apply_ctf(ctf).intensity().reduce_ensemble().array
-    return sample(VACUUM * intensity, wave.extent, optics.blur, view)
+    extent = cast("tuple[float, float]", wave.extent)
+    return sample(VACUUM * intensity, extent, optics.blur, view)
 
 
 def sample(

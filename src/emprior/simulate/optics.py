@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from emprior.simulate.cell import SURFACE
 from emprior.simulate.recipe import OpticsRanges, Regime, Simulation
-from emprior.simulate.structures import SURFACE
 from emprior.specimen import Optics, View
 
 

@@ -6,12 +6,14 @@ fix the value. The defaults span the data set of Mohan et al. (2020), Pt particl
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from emprior.errors import RecipeError
 from emprior.recipes import Recipe
+from emprior.simulate.cell import BOTTOM, HEIGHT, MARGIN, SURFACE, WIDTH
 
 Range = tuple[float, float]
 
@@ -32,6 +34,7 @@ def _within(lowest: float, highest: float) -> AfterValidator:
 
 Fraction = Annotated[Range, _within(0, 1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
+Displacement = Annotated[float, Field(ge=0, le=0.3)]
 
 
 class StructureRanges(Recipe):
@@ -104,6 +107,32 @@ class ViewRanges(Recipe):
     offset_y: Annotated[Range, _within(-10, 10)] = (-2.0, 4.0)
     """Of the image's middle above the support's top row [Å]."""
 
+    @model_validator(mode="after")
+    def _fits_the_cell(self) -> ViewRanges:
+        turn = math.radians(max(map(abs, self.rotation)))
+        H, W = (n * self.pixel_size * self.scale[1] for n in self.shape)
+        width = W * math.cos(turn) + H * math.sin(turn)
+        height = H * math.cos(turn) + W * math.sin(turn)
+        below = SURFACE - BOTTOM - MARGIN + self.offset_y[0]
+        above = HEIGHT - SURFACE - MARGIN - self.offset_y[1]
+        room = 2 * min(below, above)
+        if width > WIDTH - MARGIN or height > room:
+            raise RecipeError(
+                f"[view] whose images may reach {width:.1f} × {height:.1f} Å",
+                expected=f"at most {WIDTH - MARGIN:.1f} × {room:.1f} Å",
+                why="beyond, they would show the support's lower end or the next cell",
+                fix="take fewer or smaller pixels, or less rotation, scale or offset",
+            )
+        return self
+
+
+class Vibration(Recipe):
+    """Root mean square thermal displacement of each element along an axis [Å]."""
+
+    Pt: Displacement = 0.06
+    Ce: Displacement = 0.06
+    O: Displacement = 0.08  # noqa: E741 (oxygen)
+
 
 class Group(Recipe):
     """A part of the data set that is computed in one way."""
@@ -117,12 +146,7 @@ class Group(Recipe):
     slice_thickness: Annotated[float, Field(ge=0.3, le=4)] = 1.9132
     """[Å]"""
     parametrization: Literal["lobato", "kirkland"] = "lobato"
-    vibration: dict[Literal["Pt", "Ce", "O"], Annotated[float, Field(ge=0, le=0.3)]] = {
-        "Pt": 0.06,
-        "Ce": 0.06,
-        "O": 0.08,
-    }
-    """Root mean square thermal displacement of each element along an axis [Å]."""
+    vibration: Vibration = Vibration()
 
 
 class Simulation(Recipe):

@@ -15,9 +15,10 @@ from pydantic import Field
 from emprior.errors import ImageError
 from emprior.io import read
 from emprior.recipes import Recipe, load
+from emprior.simulate.cell import HEIGHT, PERIOD, SURFACE, WIDTH
 from emprior.simulate.imaging import exit_wave, form_image, single_threaded, transmit
 from emprior.simulate.recipe import Group
-from emprior.simulate.structures import HEIGHT, PERIOD, PT, SURFACE, WIDTH, crystal, flat_support
+from emprior.simulate.structures import PT, crystal, flat_support
 from emprior.specimen import Optics, Structure, View
 
 Floats = NDArray[np.floating]
@@ -95,7 +96,7 @@ class Agreement(NamedTuple):
 
 def build(known: KnownStructure) -> Structure:
     """Build a known structure."""
-    thickness = float(PERIOD) * known.periods
+    thickness = PERIOD * known.periods
     support, numbers = flat_support(known.mirrored, known.support_x, thickness)
     box = np.array([[known.x - 30, known.x + 30], [-1e-3, 40], [-thickness / 2, thickness / 2]])
     mirrored = known.mirrored != known.twin
@@ -108,7 +109,7 @@ def build(known: KnownStructure) -> Structure:
         first = int(np.argmin(np.abs(columns - known.x - row.first)))
         for x, count in zip(columns[first:], row.counts, strict=False):
             particle.append(level[level[:, 0] == x][:count])
-    atoms = np.concatenate(particle) + [0, SURFACE + known.gap, thickness / 2]
+    atoms = np.concatenate(particle) + np.array([0, SURFACE + known.gap, thickness / 2])
     return Structure(
         np.concatenate([support, atoms]),
         np.concatenate([numbers, np.full(len(atoms), PT)]),

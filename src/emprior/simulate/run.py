@@ -20,10 +20,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from emprior.datasets import FORMAT, ROOT, Dataset, structure_name
-from emprior.errors import OutputError, import_extra
+from emprior.errors import EmpriorError, OptionError, OutputError, import_extra
 from emprior.files import replacing
 from emprior.recipes import load
 from emprior.simulate.recipe import Simulation
@@ -66,8 +64,10 @@ def simulate(
     ------
     RecipeError, FileError
         If the recipe is wrong.
+    OptionError
+        If there is less than one worker.
     OutputError
-        If the directory holds something else or cannot be written.
+        If the directory holds something else or cannot be written, or no scheduler answers.
     MissingExtraError
         If a package of the extra ``simulate`` is absent.
 
@@ -78,41 +78,36 @@ def simulate(
     """
     for module in ("abtem", "ase", "distributed", "zarr"):
         import_extra(module, "simulate", "simulating micrographs")
+    if workers is not None and workers < 1:
+        raise OptionError(
+            f"{workers} workers",
+            expected="one or more",
+            why="they compute the images",
+            fix="leave it out to use every CPU",
+        )
     if not isinstance(recipe, Simulation):
         recipe = load(recipe, Simulation)
-    directory = Path(directory).absolute()
+    directory = Path(directory).expanduser().absolute()
     manifest = _claim(directory, recipe)
-    names = [
-        (structure_name(number), group, index)
-        for number, (group, index) in enumerate(
-            (g, i) for g, part in enumerate(recipe.group) for i in range(part.structures)
-        )
-    ]
-    total = len(names)
-    missing = [job for job in names if not (directory / job[0]).is_dir()]
+    parts = [(g, i) for g, part in enumerate(recipe.group) for i in range(part.structures)]
+    jobs = [(structure_name(number), *part) for number, part in enumerate(parts)]
+    missing = [job for job in jobs if not (directory / job[0]).is_dir()]
     report = progress or (lambda done, total: None)
-    report(total - len(missing), total)
+    report(len(jobs) - len(missing), len(jobs))
     if missing:
-        with _client(min(workers or os.cpu_count() or 1, len(missing)), scheduler) as client:
-            from distributed import as_completed
-
-            values = recipe.to_dict()
-            futures = [
-                client.submit(_commit, values, *job, str(directory), pure=False) for job in missing
-            ]
-            for done, future in enumerate(as_completed(futures), total - len(missing) + 1):
-                future.result()
-                report(done, total)
-                future.release()
+        count = min(workers or os.cpu_count() or 1, len(missing))
+        with _client(count, scheduler) as client:
+            for done in _compute(client, recipe, missing, directory):
+                report(len(jobs) - len(missing) + done, len(jobs))
     if not manifest["complete"]:
-        content = _hash(directory, [name for name, _, _ in names])
+        content = _hash(directory, [name for name, _, _ in jobs])
         _write_root(directory, {**manifest, "complete": True, "hash": content})
     return Dataset.open(directory)
 
 
 def _claim(directory: Path, recipe: Simulation) -> dict[str, Any]:
     """Make the directory this recipe's, or find that it is already; return the manifest."""
-    manifest = {
+    manifest: dict[str, Any] = {
         "format": FORMAT,
         "complete": False,
         "recipe": recipe.to_dict(),
@@ -124,6 +119,8 @@ def _claim(directory: Path, recipe: Simulation) -> dict[str, Any]:
         directory.mkdir(parents=True, exist_ok=True)
         for left_over in directory.glob("*.partial-*"):
             shutil.rmtree(left_over)
+        for left_over in directory.glob(f".{Path(ROOT).stem}.*"):
+            left_over.unlink()
         if not any(directory.iterdir()):
             _write_root(directory, manifest)
             return manifest
@@ -143,7 +140,8 @@ def _claim(directory: Path, recipe: Simulation) -> dict[str, Any]:
             fix="choose another directory or correct its permissions",
         ) from error
     for key, what in (("recipe", "another recipe"), ("versions", "other library versions")):
-        if found[key] != manifest[key]:
+        finished = key == "versions" and found["complete"]
+        if found[key] != manifest[key] and not finished:
             differing = sorted(k for k in manifest[key] if found[key].get(k) != manifest[key][k])
             raise OutputError(
                 f"{directory} holds a data set of {what} (they differ in {', '.join(differing)})",
@@ -178,21 +176,50 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
             yield client
         return
     one = {
-        f"{name}_NUM_THREADS": "1"
-        for name in ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB_MAXIMUM")
+        f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB_MAXIMUM")
     }
     with (
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             env=one,
             silence_logs=40,
         ) as cluster,
         Client(cluster) as client,
     ):
         yield client
+
+
+def _compute(
+    client: Any, recipe: Simulation, jobs: list[tuple[str, int, int]], directory: Path
+) -> Iterator[int]:
+    """Have the workers compute structures; yield how many are done after each."""
+    from distributed import as_completed
+    from distributed.scheduler import KilledWorker
+
+    values = recipe.to_dict()
+    futures = [client.submit(_commit, values, *job, str(directory), pure=False) for job in jobs]
+    try:
+        for done, future in enumerate(as_completed(futures), 1):
+            future.result()
+            future.release()
+            yield done
+    except KilledWorker as error:
+        raise EmpriorError(
+            "several worker processes died while they computed one structure",
+            expected="workers that live as long as the simulation",
+            why="a system out of memory ends the largest processes first",
+            fix="run again with fewer workers; what is done is kept",
+        ) from error
+    except OSError as error:
+        raise OutputError(
+            f"a worker cannot write to {directory}: {error.strerror or error}",
+            expected="room and permission to write, for every worker",
+            why="each structure is stored as soon as it is computed",
+            fix="free some space, then run again; what is done is kept",
+        ) from error
 
 
 def _commit(values: dict[str, Any], name: str, group: int, index: int, directory: str) -> None:

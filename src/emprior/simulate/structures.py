@@ -14,20 +14,13 @@ from ase.build import bulk, cut
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from emprior.simulate.cell import A_CEO2, BOTTOM, HEIGHT, PERIOD, ROW, SURFACE, WIDTH
 from emprior.simulate.recipe import StructureRanges
 from emprior.specimen import Structure
 
 Floats = NDArray[np.float64]
 
-A_CEO2 = 5.411  # lattice constant of CeO2 [Å]
-PERIOD = A_CEO2 / np.sqrt(2)  # of the support along the beam [Å]
-ROW = A_CEO2 / np.sqrt(3)  # between Ce rows [Å]
-WIDTH = 8 * A_CEO2 * np.sqrt(1.5)  # of the cell: 16 Ce columns, an even number, so that it repeats
-HEIGHT = 66.0  # of the cell [Å]
-SURFACE = 32.0  # height of the top Ce row in the cell [Å]
-BOTTOM = 1.0  # the support begins here [Å]
-
-PT, CE, O = 78, 58, 8
+PT, CE, OXYGEN = 78, 58, 8
 
 _AXES = np.array([[1, 1, -2], [1, 1, 1], [1, -1, 0]]) / np.sqrt([[6], [3], [2]])  # x, y, z
 _111 = np.array([[i, j, k] for i in (1, -1) for j in (1, -1) for k in (1, -1)]) / np.sqrt(3)
@@ -45,14 +38,14 @@ def draw_structure(
     drawn : dict
         Every drawn parameter by name, with ``particle_x``, the x of the particle's middle [Å].
     """
-    thickness = float(PERIOD) * _draw_periods(ranges.thickness, rng)
+    thickness = PERIOD * _draw_periods(ranges.thickness, rng)
     mirrored = bool(rng.integers(2))
     drawn: dict[str, Any] = {
         "mirrored": mirrored,
         "twin": bool(rng.random() < ranges.twin),
         "lattice_pt": rng.uniform(*ranges.lattice_pt),
         "gap": rng.uniform(*ranges.gap),
-        "particle_x": float(WIDTH) * rng.uniform(0.35, 0.65),
+        "particle_x": WIDTH * rng.uniform(0.35, 0.65),
     }
     particle, facets = _draw_particle(ranges, drawn, thickness, rng)
     ceria, numbers, steps = _draw_support(ranges, mirrored, thickness, particle, rng)
@@ -114,7 +107,7 @@ def _oriented_cell(kind: str) -> tuple[Floats, Floats, Floats]:
 
 
 def _draw_periods(thickness: tuple[float, float], rng: np.random.Generator) -> int:
-    low, high = (round(float(t / PERIOD)) for t in thickness)
+    low, high = (round(t / PERIOD) for t in thickness)
     return int(rng.integers(low, high + 1))
 
 
@@ -146,7 +139,7 @@ def _draw_particle(
     vacancies = rng.uniform(*ranges.vacancies)
     occupied &= rng.random(len(sites)) >= vacancies
 
-    particle = sites[occupied] + [0, SURFACE + drawn["gap"], 0]
+    particle = sites[occupied] + np.array([0, SURFACE + drawn["gap"], 0])
     return particle, {
         "radius": radius,
         "middle": middle.tolist(),
@@ -228,7 +221,7 @@ def flat_support(mirrored: bool, x: float, thickness: float) -> tuple[Floats, Fl
     # A quarter period off the faces, so that no atom lies on a boundary between slices.
     offset = np.array([[0], [0], [PERIOD / 4]])
     positions, numbers = crystal("CeO2", A_CEO2, mirrored, x, box - offset)
-    return positions + [0, SURFACE, PERIOD / 4], numbers
+    return positions + np.array([0, SURFACE, PERIOD / 4]), numbers
 
 
 def _draw_support(
@@ -252,6 +245,6 @@ def _draw_support(
         lowered = (beyond < length) & (positions[:, 1] > SURFACE - 0.5 * ROW)
         positions, numbers = positions[~lowered], numbers[~lowered]
     missing = rng.uniform(*ranges.oxygen_vacancies)
-    kept = (numbers != O) | (rng.random(len(numbers)) >= missing)
+    kept = (numbers != OXYGEN) | (rng.random(len(numbers)) >= missing)
     drawn = {"step": step, "oxygen_vacancies": missing, "support_x": x}
     return positions[kept], numbers[kept], drawn
