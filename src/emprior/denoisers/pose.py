@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from emprior.denoisers.classical import Constant
 from emprior.denoisers.stabilise import unclip
@@ -26,6 +27,12 @@ from emprior.noise import Gaussian, NoiseModel
 
 _TYPICAL_MEAN, _TYPICAL_SD = 0.44, 0.05  # of clean images whose vacuum is 0.45
 _FACE_VALUE = (0.3, 0.6)  # means of data that are taken to have their vacuum at 0.45
+_TILTS = [(0.0, 0.0), (0.035, 0.0), (-0.035, 0.0), (0.0, 0.035), (0.0, -0.035)]  # starts
+_STAGES = (
+    Stage(GaussNewton(iterations=6), 3, keep=2),
+    Stage(GaussNewton(iterations=10), 3),
+    Stage(GaussNewton(iterations=10), 6),
+)
 _AT_ONCE = 8  # windows of one generator searched together; bounds memory on large images
 
 
@@ -144,8 +151,10 @@ def _guessed(
         free=exposure.free,
         spread=0.05,
     )
-    start = GivenStart(torch.zeros(1, 1, generator.latent_dim + exposure.free))
-    return Pose([window], generator, guessed, Search(start, (Stage(GaussNewton(), 8),)))
+    # Tilt shows in how columns smear into each other, to which the encoder is nearly blind.
+    z = generator.tilted(_TILTS)
+    start = GivenStart(F.pad(z, (0, exposure.free))[None])
+    return Pose([window], generator, guessed, Search(start, _STAGES))
 
 
 def _on_grid(

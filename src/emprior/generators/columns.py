@@ -16,7 +16,7 @@ from emprior.generators.base import Generator
 from emprior.generators.multislice import Multislice, splat
 
 _SHIFT, _STRAIN = 0.3, 0.01  # Å and relative: of a lattice as a whole
-_DEFOCUS, _TILT, _CENTRE, _THICKNESS, _BLUR = 40.0, 0.02, 5.0, 6.0, 0.05  # Å, rad, Å, Å, Å
+_DEFOCUS, _TILT, _CENTRE, _THICKNESS, _BLUR = 40.0, 0.035, 5.0, 6.0, 0.05  # Å, rad, Å, Å, Å
 _OPTICS = 6  # latent numbers for them: defocus, two tilts, centre, thickness, blur
 
 
@@ -117,6 +117,19 @@ class ColumnGenerator(Generator):
         self.register_buffer("spacing", each([element.spacing for element in elements]))
         self.register_buffer("position_sd", each([element.position_sd for element in elements]))
         self.register_buffer("count_sd", each([element.count_sd for element in elements]))
+
+    def tilted(self, tilts: list[tuple[float, float]]) -> Tensor:
+        """Return latent vectors, (K, D), of the scene under other tilts.
+
+        Parameters
+        ----------
+        tilts : list of (along rows, along columns)
+            Added to the scene's own, as tangents.
+        """
+        z = torch.zeros(len(tilts), self.latent_dim).to(self.example)
+        first = self.latent_dim - _OPTICS + 1
+        z[:, first : first + 2] = torch.tensor(tilts).to(z) / _TILT
+        return z
 
     def at(self, z: Tensor) -> Scene:
         """Return the scenes of latent vectors (B, D); every field gains a leading axis B."""

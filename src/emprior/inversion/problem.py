@@ -191,12 +191,17 @@ class LatentProblem:
         with torch.no_grad():
             value = self._value(z, image)
             score = self.noise.score(self.noisy[:, None], image)
+        return value, self._descent(z, image, log_prior, score, value)
+
+    def _descent(
+        self, z: Tensor, image: Tensor, log_prior: Tensor, score: Tensor, value: Tensor
+    ) -> Tensor:
+        """Return the objective's gradient (T, K, D) from images and priors that carry graphs."""
+        weight = torch.full_like(value, -self.prior_weight / self.pixels)
         (gradient,) = torch.autograd.grad(
-            (image, log_prior),
-            z,
-            (-score / self.pixels, torch.full_like(value, -self.prior_weight / self.pixels)),
+            (image, log_prior), z, (-score / self.pixels, weight), retain_graph=True
         )
-        return value, gradient
+        return gradient
 
     def linearise(self, z: Tensor) -> Linearisation:
         r"""Return value, gradient and the product :math:`v \mapsto (J^\top F J + w I)v/N`.
@@ -207,12 +212,17 @@ class LatentProblem:
         normal in the curvature.
         """
         candidates = z.shape[0] * z.shape[1]
-        value, gradient = self.gradient(z)
+        self.passes += 2 * candidates
         z = z.detach().requires_grad_()
         with torch.enable_grad():
             image = self.image(z)
+            log_prior = self._log_prior(z)
             probe = torch.zeros_like(image, requires_grad=True)
             (pulled,) = torch.autograd.grad(image, z, probe, create_graph=True)
+        with torch.no_grad():
+            value = self._value(z, image)
+            score = self.noise.score(self.noisy[:, None], image)
+        gradient = self._descent(z, image, log_prior, score, value)
         fisher = self.noise.fisher(image.detach())
 
         def curvature(v: Tensor) -> Tensor:
