@@ -15,7 +15,7 @@ from torch import Tensor
 from emprior.generators.base import Generator
 from emprior.generators.multislice import Multislice, splat
 
-_SHIFT, _STRAIN = 0.3, 0.01  # Å and relative: of a lattice as a whole
+_SHIFT, _STRAIN = 0.3, 0.005  # Å and relative: of a lattice as a whole
 _DEFOCUS, _TILT, _CENTRE, _THICKNESS, _BLUR = 40.0, 0.035, 5.0, 6.0, 0.05  # Å, rad, Å, Å, Å
 _OPTICS = 6  # latent numbers for them: defocus, two tilts, centre, thickness, blur
 
@@ -43,14 +43,9 @@ class Element:
     through: bool
 
     @property
-    def position_sd(self) -> float:
-        """Prior standard deviation of one column's position about its lattice's [Å]."""
-        return 0.06 if self.through else 0.12
-
-    @property
     def count_sd(self) -> float:
         """Prior standard deviation of the logarithm of one column's number of atoms."""
-        return 0.12 if self.through else 0.5
+        return 0.06 if self.through else 0.35
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +59,9 @@ class Scene:
     element : (M,) Tensor of int
         Which of the elements it is.
     counts : (M,) Tensor
-        Atoms in it.
+        Atoms in it; of a column that reaches through, the share of its sites that are filled.
+    position_sd : (M,) Tensor
+        How far it may stand from there by itself [Å].
     defocus, thickness, centre, blur : Tensor
         Scalars [Å]; the centre is that of columns that do not reach through.
     tilt : (2,) Tensor
@@ -75,6 +72,7 @@ class Scene:
     columns: Tensor
     element: Tensor
     counts: Tensor
+    position_sd: Tensor
     defocus: Tensor
     thickness: Tensor
     centre: Tensor
@@ -101,7 +99,6 @@ class ColumnGenerator(Generator):
     channels = 1
     through: Tensor
     spacing: Tensor
-    position_sd: Tensor
     count_sd: Tensor
 
     def __init__(self, scene: Scene, elements: tuple[Element, ...], multislice: Multislice) -> None:
@@ -115,7 +112,6 @@ class ColumnGenerator(Generator):
 
         self.register_buffer("through", each([element.through for element in elements]))
         self.register_buffer("spacing", each([element.spacing for element in elements]))
-        self.register_buffer("position_sd", each([element.position_sd for element in elements]))
         self.register_buffer("count_sd", each([element.count_sd for element in elements]))
 
     def tilted(self, tilts: list[tuple[float, float]]) -> Tensor:
@@ -142,12 +138,13 @@ class ColumnGenerator(Generator):
         from_middle = torch.stack([scene.rows - H / 2, scene.columns - W / 2], dim=-1)
         strained = (lattice[..., 2:].unflatten(-1, (2, 2)) @ from_middle[..., None])[..., 0]
         shift = _SHIFT / pixel * lattice[..., :2] + _STRAIN * strained
-        shift = shift + self.position_sd[:, None] / pixel * own[:, :2].mT
+        shift = shift + scene.position_sd[:, None] / pixel * own[:, :2].mT
         return Scene(
             rows=scene.rows + shift[..., 0],
             columns=scene.columns + shift[..., 1],
             element=scene.element,
             counts=scene.counts * torch.exp(self.count_sd * own[:, 2]),
+            position_sd=scene.position_sd,
             defocus=scene.defocus + _DEFOCUS * optics[:, 0],
             tilt=scene.tilt + _TILT * optics[:, 1:3],
             centre=scene.centre + _CENTRE * optics[:, 3],
@@ -162,7 +159,8 @@ class ColumnGenerator(Generator):
         half = 2 * self.multislice.slices  # two points a slice follow a tilted column
         thickness = scene.thickness[:, None]
         centre = torch.where(self.through, thickness / 2, scene.centre[:, None])
-        reach = scene.counts * self.spacing / 2
+        filled = scene.counts * torch.where(self.through, thickness, self.spacing)
+        reach = filled / 2
         edges = torch.linspace(0, 1, half + 1).to(z) * thickness[..., None]
         # Atoms of each column, evenly spaced about its centre, that lie before each edge.
         low, high = (centre - reach)[..., None], (centre + reach)[..., None]

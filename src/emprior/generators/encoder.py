@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from emprior.errors import OptionError
+from emprior.generators import lattice
 from emprior.generators.columns import ColumnGenerator, Element, Scene
 from emprior.generators.multislice import VACUUM, Multislice
 from emprior.generators.stored import Stored
@@ -16,6 +17,9 @@ from emprior.micrograph import check_pixel_size
 
 RING = 16
 """Pixels around the frame for which columns are guessed too, since they show inside it."""
+
+ON_LATTICE, OFF_LATTICE = 0.04, 0.15
+"""Prior standard deviation of a column's position about its lattice, or about its guess [Å]."""
 
 SPREAD = 1.5
 """Standard deviation in pixels of the bump that stands for a column in the density maps."""
@@ -143,16 +147,20 @@ class ColumnEncoder(Stored):
         E = len(self.elements)
         rows, columns, element, density = peaks(maps[0, :E], threshold)
         atoms = maps[0, E:][element, rows.round().long(), columns.round().long()]
-        typical = torch.tensor([e.typical for e in self.elements]).to(frame)[element]
         probability = density.clamp(0, 1)
         # A column that may not be there stands for its mean number of atoms.
-        counts = typical * (atoms / density).clamp(0.1, 2.0) * (1.1 * probability).clamp(max=1.0)
+        share = (1.1 * probability).clamp(max=1.0)
+        typical = torch.tensor([e.typical for e in self.elements]).to(frame)[element]
+        through = torch.tensor([e.through for e in self.elements]).to(frame.device)[element]
+        counts = torch.where(through, 1.0, typical * (atoms / density).clamp(0.1, 2.0)) * share
+        sites, on_lattice = self._snap(torch.stack([rows, columns], 1), element)
         thickness = optics["thickness"].clamp(min=15.0)
         scene = Scene(
-            rows=rows,
-            columns=columns,
+            rows=sites[:, 0],
+            columns=sites[:, 1],
             element=element,
             counts=counts,
+            position_sd=torch.where(on_lattice, ON_LATTICE, OFF_LATTICE).to(frame),
             defocus=optics["defocus"],
             thickness=thickness,
             centre=optics["centre"].clamp(0.1, 0.9) * thickness,
@@ -160,6 +168,27 @@ class ColumnEncoder(Stored):
             tilt=torch.stack([optics["tilt_rows"], optics["tilt_columns"]]),
         )
         return Guess(scene, probability, float(optics["unit"]), float(optics["origin"]))
+
+    def _snap(self, points: Tensor, element: Tensor) -> tuple[Tensor, Tensor]:
+        """Move columns onto their crystal's lattice; return positions and which were moved.
+
+        Columns that reach through are one crystal, the others another; the first element of
+        each shows the lattice best.
+        """
+        sites, on_lattice = points.clone(), torch.zeros_like(element, dtype=torch.bool)
+        for through in (True, False):
+            kinds = [i for i, e in enumerate(self.elements) if e.through == through]
+            chosen = torch.isin(element, torch.tensor(kinds).to(element)) if kinds else None
+            if chosen is None or not bool(chosen.any()):
+                continue
+            some, of = points[chosen].double().cpu().numpy(), element[chosen].cpu().numpy()
+            basis = lattice.basis_of(some[of == kinds[0]])
+            if basis is None:
+                continue
+            fitted = lattice.fit(some, basis, of)
+            sites[chosen] = torch.from_numpy(fitted.sites).to(points)
+            on_lattice[chosen] = torch.from_numpy(fitted.member >= 0).to(on_lattice)
+        return sites, on_lattice
 
     def generator(self, scene: Scene, h: int, w: int) -> ColumnGenerator:
         """Return the generator of scenes near one that was guessed from h × w pixels."""
