@@ -1,4 +1,4 @@
-"""Held-out pixels: hidden from the denoiser, fair to both sides."""
+"""Held-out data: hidden from the denoiser, fair to both sides."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,10 @@ from emprior.denoisers import make
 from emprior.evidence import Advantage, hold_out
 from emprior.metrics import psnr
 from emprior.micrograph import Micrograph
-from emprior.noise import Gaussian, Poisson
+from emprior.noise import Gaussian, Poisson, PoissonGaussian
+
+ELSE = PoissonGaussian(0.1, 0.0, 0.2)  # neither counts nor plain Gaussian: pixels are hidden
+NOISES = [Gaussian(0.3), Poisson(0.05), Poisson(20.0, 100.0)]
 
 
 @pytest.fixture
@@ -17,15 +20,15 @@ def noisy(rng):
 
 
 def test_one_pixel_of_each_block_is_hidden(noisy, rng):
-    held_out = hold_out(noisy, rng)
-    assert len(held_out.truth) == 10 * 7
+    held_out = hold_out(noisy, ELSE, rng)
+    assert len(held_out.test) == 10 * 7
     blocks = np.stack([held_out.rows // 4, held_out.columns // 4], 1)
     assert len(np.unique(blocks, axis=0)) == 70
-    np.testing.assert_array_equal(held_out.truth, noisy.image[held_out.rows, held_out.columns])
+    np.testing.assert_array_equal(held_out.test, noisy.image[held_out.rows, held_out.columns])
 
 
 def test_what_is_seen_is_the_frame_but_for_copies_of_neighbours(noisy, rng):
-    held_out = hold_out(noisy, rng)
+    held_out = hold_out(noisy, ELSE, rng)
     seen = held_out.seen
     assert seen.pixel_size == noisy.pixel_size
     changed = np.argwhere(seen.image != noisy.image)
@@ -38,47 +41,72 @@ def test_what_is_seen_is_the_frame_but_for_copies_of_neighbours(noisy, rng):
 
 def test_every_place_of_a_block_is_hidden_alike(rng):
     frame = Micrograph(rng.standard_normal((400, 400)))
-    held_out = hold_out(frame, rng)
+    held_out = hold_out(frame, ELSE, rng)
     places = np.bincount(held_out.rows % 4 * 4 + held_out.columns % 4, minlength=16)
     assert abs(places - 625).max() < 5 * 25
 
 
-def test_the_frame_given_is_left_alone(noisy, rng):
+@pytest.mark.parametrize("noise", NOISES)
+def test_the_two_parts_are_independent_and_have_the_noise_they_say(noise, rng):
+    clean = np.full((300, 401), noise.mean(np.array(140.0 if noise == NOISES[2] else 0.7)))
+    held_out = hold_out(Micrograph(noise.sample(clean, rng)), noise, rng)
+    seen, test = held_out.seen.image.ravel(), held_out.test
+    error = 5 / seen.size**0.5
+    assert abs(np.corrcoef(seen, test)[0, 1]) < error
+    for part, model in ((seen, held_out.noise), (test, held_out.test_noise)):
+        deviation = float(model.variance(clean[0, 0])) ** 0.5
+        assert part.mean() == pytest.approx(clean[0, 0], abs=deviation * error)
+        assert part.std() == pytest.approx(deviation, rel=error)
+    information = [1 / m.variance(clean[0, 0]) for m in (held_out.noise, held_out.test_noise)]
+    assert sum(information) == pytest.approx(1 / noise.variance(clean[0, 0]))
+    assert information[0] == pytest.approx(3 * information[1])
+
+
+def test_counts_that_are_not_whole_are_not_drawn_apart(clean, rng):
+    noise = Poisson(0.05)
+    smeared = Micrograph(noise.sample(clean, rng) + rng.normal(0, 0.02, clean.shape))
+    assert "hidden" in hold_out(smeared, noise, rng).way
+    assert "electrons" in hold_out(Micrograph(noise.sample(clean, rng)), noise, rng).way
+
+
+@pytest.mark.parametrize("noise", NOISES[:2])
+def test_the_frame_given_is_left_alone(clean, noise, rng):
+    noisy = Micrograph(noise.sample(clean, rng))
     before = noisy.image.copy()
-    hold_out(noisy, rng)
+    hold_out(noisy, noise, rng)
     np.testing.assert_array_equal(noisy.image, before)
 
 
-@pytest.mark.parametrize("noise", [Gaussian(0.3), Poisson(0.05)])
+@pytest.mark.parametrize("noise", [Gaussian(0.3), Poisson(0.05), ELSE])
 def test_the_truth_is_at_a_clear_advantage_over_a_wrong_level(clean, noise, rng):
-    held_out = hold_out(Micrograph(noise.sample(clean, rng)), rng)
-    advantage = Advantage.between(held_out, clean, clean + 0.2, noise)
+    held_out = hold_out(Micrograph(noise.sample(clean, rng)), noise, rng)
+    advantage = Advantage.between(held_out, clean, clean + 0.2)
     assert advantage.is_clear
-    assert not Advantage.between(held_out, clean + 0.2, clean, noise).is_clear
+    assert not Advantage.between(held_out, clean + 0.2, clean).is_clear
     # E[log p(y|x) − log p(y|x + d)] is about d²/2v.
-    expected = 0.02 / noise.variance(clean).mean()
+    expected = 0.02 / held_out.test_noise.variance(clean).mean()
     assert advantage.mean == pytest.approx(expected, abs=max(5 * advantage.error, 0.3 * expected))
 
 
 def test_the_error_is_that_of_repeated_draws(clean, rng):
     noise, found = Gaussian(0.3), []
     for stream in rng.spawn(200):
-        held_out = hold_out(Micrograph(noise.sample(clean, stream)), stream)
-        found.append(Advantage.between(held_out, clean, clean + 0.1, noise))
+        held_out = hold_out(Micrograph(noise.sample(clean, stream)), noise, stream)
+        found.append(Advantage.between(held_out, clean, clean + 0.1))
     spread = np.std([advantage.mean for advantage in found])
     assert np.mean([advantage.error for advantage in found]) == pytest.approx(spread, rel=0.2)
 
 
-def test_an_estimate_that_copies_the_noise_does_not_win(clean, rng):
-    noise = Gaussian(0.3)
-    held_out = hold_out(Micrograph(noise.sample(clean, rng)), rng)
-    assert Advantage.between(held_out, clean, held_out.seen.image, noise).is_clear
+@pytest.mark.parametrize("noise", [Gaussian(0.3), Poisson(0.05), ELSE])
+def test_an_estimate_that_copies_the_noise_does_not_win(clean, noise, rng):
+    held_out = hold_out(Micrograph(noise.sample(clean, rng)), noise, rng)
+    assert Advantage.between(held_out, clean, held_out.seen.image).is_clear
 
 
 def test_hiding_costs_the_fallback_little():
     """Else the prior, which needs few pixels, would win unfairly."""
     shown = demo.example()
-    seen = hold_out(shown.noisy, np.random.default_rng(0)).seen
+    seen = hold_out(shown.noisy, ELSE, np.random.default_rng(0)).seen
     pooled = make("pooled-wavelet")
     whole, part = (
         psnr(pooled(m, Poisson(), np.random.default_rng(0)).image, shown.truth, data_range=1.0)
@@ -88,8 +116,8 @@ def test_hiding_costs_the_fallback_little():
 
 
 def test_no_number_is_no_advantage(noisy, rng):
-    held_out = hold_out(noisy, rng)
+    held_out = hold_out(noisy, Gaussian(1.0), rng)
     nothing = np.full(noisy.shape, np.nan)
-    assert not Advantage.between(held_out, nothing, noisy.image, Gaussian(1.0)).is_clear
+    assert not Advantage.between(held_out, nothing, noisy.image).is_clear
     assert not Advantage(0.1, 0.06).is_clear
     assert Advantage(0.1, 0.04).is_clear
