@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from emprior.denoisers.classical import Constant
-from emprior.denoisers.stabilise import unclip
 from emprior.generators import ColumnEncoder, Generator, Stored
 from emprior.grid import Tile, pool, resample, resampling_matrix, tiles
 from emprior.inversion import (
@@ -142,7 +141,7 @@ def _guessed(
 ) -> Pose:
     """Let the encoder guess what one window shows, and start the search there."""
     frame, deviation = _on_grid(micrograph.image[window], noise, pitch, exposure)
-    guess = encoder.guess(frame.to(encoder.factors), deviation)
+    guess = encoder.guess(frame, deviation)
     generator = encoder.generator(guess.scene, *frame.shape)
     known_zero = exposure.free == 1
     guessed = Exposure(
@@ -160,13 +159,22 @@ def _guessed(
 def _on_grid(
     image: np.ndarray, noise: NoiseModel, pitch: float, exposure: Exposure
 ) -> tuple[Tensor, float]:
-    """Return the means of the data over the pixels of the network, and their noise deviation."""
+    """Return unbiased intensities at the pixels of the network, and their noise deviation.
+
+    Clipped values are undone to first order about a typical image, since a mean of unclipped
+    values would be biased where few are averaged. Data coarser than the network's is interpolated.
+    """
+    flat = np.asarray(exposure.origin + _TYPICAL_MEAN * exposure.unit)
+    deviation = float(noise.variance(flat)) ** 0.5
+    low, high = (np.asarray(flat + sign * 1e-3 * exposure.unit) for sign in (-1, 1))
+    slope = float((noise.mean(high) - noise.mean(low)) / (high - low)) if high > low else 1.0
     matrices = []
     for n in image.shape:
         samples = max(1, int(n * pitch + 1e-6))
         centres = n / 2 + (np.arange(samples) - (samples - 1) / 2) / pitch
-        matrices.append(resampling_matrix(n, centres, 1 / pitch))
-    clean = unclip(resample(image.astype(np.float64), *matrices), noise)
-    variance = float(1 / noise.fisher(np.asarray(clean.mean())))
+        matrices.append(resampling_matrix(n, centres, 1 / pitch if pitch < 1 else 0.0))
+        # What averaging, or interpolating, leaves of white noise.
+        deviation *= float((matrices[-1] ** 2).sum(1).mean()) ** 0.5
+    clean = flat + (resample(image.astype(np.float64), *matrices) - noise.mean(flat)) / slope
     frame = torch.from_numpy((clean - exposure.origin) / exposure.unit)
-    return frame, variance**0.5 * pitch / exposure.unit
+    return frame, deviation / slope / exposure.unit

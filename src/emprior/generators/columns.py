@@ -108,7 +108,8 @@ class ColumnGenerator(Generator):
         self.latent_dim = 12 + 3 * len(scene.rows) + _OPTICS
 
         def each(values: list[float] | list[bool]) -> Tensor:
-            return torch.tensor(values, device=scene.rows.device)[scene.element]
+            kind = torch.bool if isinstance(values[0], bool) else scene.rows.dtype
+            return torch.tensor(values, dtype=kind, device=scene.rows.device)[scene.element]
 
         self.register_buffer("through", each([element.through for element in elements]))
         self.register_buffer("spacing", each([element.spacing for element in elements]))
@@ -129,10 +130,11 @@ class ColumnGenerator(Generator):
 
     def at(self, z: Tensor) -> Scene:
         """Return the scenes of latent vectors (B, D); every field gains a leading axis B."""
-        scene, pixel, M = self.scene, self.pixel_size, len(self.scene.rows)
+        scene, pixel = self.scene, self.pixel_size
+        B, M = len(z), len(scene.rows)
         lattices, own, optics = z.split([12, 3 * M, _OPTICS], dim=1)
-        lattice = lattices.view(-1, 2, 6)[:, self.through.long()]  # (B, M, 6)
-        own = own.view(-1, 3, M)
+        lattice = lattices.view(B, 2, 6)[:, self.through.long()]  # (B, M, 6)
+        own = own.view(B, 3, M)
         # Strain is about the middle of the field, so that it does not shift what it stretches.
         H, W = self.image_shape
         from_middle = torch.stack([scene.rows - H / 2, scene.columns - W / 2], dim=-1)
@@ -159,21 +161,22 @@ class ColumnGenerator(Generator):
         half = 2 * self.multislice.slices  # two points a slice follow a tilted column
         thickness = scene.thickness[:, None]
         centre = torch.where(self.through, thickness / 2, scene.centre[:, None])
-        filled = scene.counts * torch.where(self.through, thickness, self.spacing)
-        reach = filled / 2
+        # Columns that reach through lack single atoms anywhere; the others are whole but short.
+        share = torch.where(self.through, scene.counts, 1.0)
+        reach = torch.where(self.through, thickness, scene.counts * self.spacing) / 2
         edges = torch.linspace(0, 1, half + 1).to(z) * thickness[..., None]
         # Atoms of each column, evenly spaced about its centre, that lie before each edge.
         low, high = (centre - reach)[..., None], (centre + reach)[..., None]
-        before = ((edges - low).clamp(min=0) - (edges - high).clamp(min=0)) / self.spacing[:, None]
-        atoms = before.diff(dim=-1)
+        before = (edges - low).clamp(min=0) - (edges - high).clamp(min=0)
+        atoms = (share / self.spacing)[..., None] * before.diff(dim=-1)
         middle = (edges[..., 1:] + edges[..., :-1]) / 2
         height = (centre[..., None] - middle) / self.pixel_size  # above the column's own centre
         rows = scene.rows[..., None] + height * scene.tilt[:, 0, None, None]
         columns = scene.columns[..., None] + height * scene.tilt[:, 1, None, None]
         E, S = len(self.elements), self.multislice.slices
         index = self.scene.element[:, None] * S + torch.arange(half, device=z.device) // 2
-        points = (x.flatten(1) for x in (rows, columns, atoms))
-        density = splat(*points, index.flatten(), E * S, self.image_shape)
+        rows, columns, atoms = (points.flatten(1) for points in (rows, columns, atoms))
+        density = splat(rows, columns, atoms, index.flatten(), E * S, self.image_shape)
         density = density.view(B, E, S, *self.image_shape)
         focal_spread = torch.full_like(scene.defocus, 40.0)
         image = self.multislice(density, scene.defocus, scene.thickness, focal_spread, scene.blur)

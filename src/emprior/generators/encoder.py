@@ -87,7 +87,8 @@ class ColumnEncoder(Stored):
         self.field, self.widths, self.slices = field, tuple(widths), slices
         self.elements = tuple(Element(**values) for values in elements)
         self.register_buffer("factors", torch.zeros(len(elements), len(Multislice.knots())))
-        self.network = _UNet(*widths, maps=2 * len(elements), numbers=2 * len(OPTICS))
+        a, b, c = widths
+        self.network = _UNet(a, b, c, maps=2 * len(elements), numbers=2 * len(OPTICS))
 
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments that build this architecture."""
@@ -136,6 +137,7 @@ class ColumnEncoder(Stored):
         threshold : float
             Least density at which a column is taken up.
         """
+        frame = frame.to(self.factors)
         h, w = frame.shape
         H, W = self.canvas(h, w)
         middle = slice((H - h) // 2, (H - h) // 2 + h), slice((W - w) // 2, (W - w) // 2 + w)
@@ -153,7 +155,10 @@ class ColumnEncoder(Stored):
         typical = torch.tensor([e.typical for e in self.elements]).to(frame)[element]
         through = torch.tensor([e.through for e in self.elements]).to(frame.device)[element]
         counts = torch.where(through, 1.0, typical * (atoms / density).clamp(0.1, 2.0)) * share
-        sites, on_lattice = self._snap(torch.stack([rows, columns], 1), element)
+        # Odd margins cannot be halved: put the frame exactly in the middle by half a pixel.
+        middle_of_frame = frame.new_tensor([(H - h) % 2 / 2, (W - w) % 2 / 2])
+        points = torch.stack([rows, columns], 1) + middle_of_frame
+        sites, on_lattice = self._snap(points, element)
         thickness = optics["thickness"].clamp(min=15.0)
         scene = Scene(
             rows=sites[:, 0],
@@ -167,7 +172,9 @@ class ColumnEncoder(Stored):
             blur=optics["blur"].clamp(min=0.3),
             tilt=torch.stack([optics["tilt_rows"], optics["tilt_columns"]]),
         )
-        return Guess(scene, probability, float(optics["unit"]), float(optics["origin"]))
+        # A frame of something else may be told any unit; intensities stay positive.
+        unit = float(optics["unit"].clamp(0.5, 2.0))
+        return Guess(scene, probability, unit, float(optics["origin"]))
 
     def _snap(self, points: Tensor, element: Tensor) -> tuple[Tensor, Tensor]:
         """Move columns onto their crystal's lattice; return positions and which were moved.
@@ -258,9 +265,10 @@ class _UNet(nn.Module):
         self.up_a = nn.Sequential(_Residual(a), _Residual(a))
         self.head = nn.Conv2d(a, 4 * maps, 3, 1, 1)
         self.look = nn.Conv2d(c, c, 1)
-        self.tell = nn.Sequential(nn.Linear(2 * c, 96), nn.SiLU(), nn.Linear(96, numbers))
+        last = nn.Linear(96, numbers)
+        self.tell = nn.Sequential(nn.Linear(2 * c, 96), nn.SiLU(), last)
         with torch.no_grad():
-            self.tell[-1].weight.mul_(0.1)
+            last.weight.mul_(0.1)
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         fine = self.down_a(self.stem(F.pixel_unshuffle(inputs, 2)))
@@ -277,23 +285,41 @@ class _UNet(nn.Module):
 
 def _check(field: int, elements: list[dict[str, Any]], widths: list[int], slices: int) -> None:
     """Refuse arguments out of bounds before anything is allocated."""
-    known = {"number", "spacing", "typical", "through"}
-    whole = all(type(n) is int for n in (field, slices, *widths))
+
+    def whole(value: Any, low: int, high: int) -> bool:
+        return type(value) is int and low <= value <= high
+
+    def number(value: Any, low: float, high: float) -> bool:
+        return type(value) in (int, float) and low < value < high
+
+    def element(value: Any) -> bool:
+        return (
+            isinstance(value, dict)
+            and set(value) == {"number", "spacing", "typical", "through"}
+            and whole(value["number"], 1, 103)
+            and number(value["spacing"], 0.5, 50)
+            and number(value["typical"], 0, 1000)
+            and type(value["through"]) is bool
+        )
+
+    def some(values: Any, least: int, most: int) -> bool:
+        return isinstance(values, (list, tuple)) and least <= len(values) <= most
+
     if not (
-        whole
-        and 32 <= field <= 1024
+        whole(field, 32, 1024)
         and field % 8 == 0
-        and 1 <= slices <= 64
-        and len(widths) == 3
-        and all(1 <= width <= 512 for width in widths)
-        and 1 <= len(elements) <= 8
-        and all(set(element) == known for element in elements)
-        and all(0.5 < float(e["spacing"]) < 50 and 0 < float(e["typical"]) < 1000 for e in elements)
+        and whole(slices, 1, 64)
+        and some(widths, 3, 3)
+        and all(whole(width, 1, 512) for width in widths)
+        and some(elements, 1, 8)
+        and all(element(value) for value in elements)
     ):
         raise OptionError(
-            f"a field of {field!r}, {len(elements)} elements, widths {widths!r}, {slices!r} slices",
-            expected="a field that is a multiple of 8 from 32 to 1024, 1 to 8 elements of "
-            f"{', '.join(sorted(known))}, three widths up to 512, 1 to 64 slices",
+            f"a field of {field!r}, elements {elements!r:.300}, widths {widths!r:.80}, "
+            f"{slices!r} slices",
+            expected="a field that is a multiple of 8 from 32 to 1024, 1 to 8 elements, each of "
+            "an atomic number, a spacing of 0.5 to 50 Å, a typical number of atoms below 1000 and "
+            "whether it reaches through, three widths up to 512, 1 to 64 slices",
             why="they set the size of the network and of its images",
             fix="correct the description of the architecture",
         )

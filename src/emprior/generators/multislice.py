@@ -12,7 +12,7 @@ import math
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 VACUUM = 0.45
 _ENERGY = 300e3  # eV
@@ -28,7 +28,7 @@ def electron(energy: float = _ENERGY) -> tuple[float, float]:
     return wavelength, sigma
 
 
-class Multislice:
+class Multislice(nn.Module):
     r"""Form images of projected atoms.
 
     .. math:: \psi_{s+1} = P * \bigl(\psi_s\, e^{(i-a)\sigma V_s}\bigr), \qquad
@@ -59,6 +59,10 @@ class Multislice:
     at six slices of 5 to 10 Å; thick crystals exactly on axis are the worst, at 33 dB.
     """
 
+    _square: Tensor  # (H, W) [1/Å²]
+    _aperture: Tensor  # (H, W)
+    _phase_per_atom: Tensor  # (E, H, W//2 + 1)
+
     def __init__(
         self,
         factors: Tensor,
@@ -68,6 +72,7 @@ class Multislice:
         focal_nodes: int = 3,
         absorption: float = 0.02,
     ) -> None:
+        super().__init__()
         self.shape, self.pixel_size = shape, pixel_size
         self.slices, self.absorption = slices, absorption
         self.wavelength, sigma = electron()
@@ -81,9 +86,10 @@ class Multislice:
         inside = radius < 0.98 / (2 * pixel_size)
         table = np.stack([np.interp(radius, self.knots(), f) for f in factors.cpu().numpy()])
         phase = sigma * table * inside / (pixel_size**2 * spline**4)
-        self._square = torch.from_numpy(square).to(factors)  # (H, W) [1/Å²]
-        self._aperture = (self._square < 1 / (3 * pixel_size) ** 2).to(factors)
-        self._phase_per_atom = torch.from_numpy(phase).to(factors)  # (E, H, W//2 + 1)
+        aperture = square < 1 / (3 * pixel_size) ** 2
+        tables = {"_square": square, "_aperture": aperture, "_phase_per_atom": phase}
+        for name, values in tables.items():
+            self.register_buffer(name, torch.from_numpy(values).to(factors), persistent=False)
 
     @staticmethod
     def knots() -> NDArray[np.float64]:
@@ -97,7 +103,7 @@ class Multislice:
         path = defocus * angle_2 / 2 + cs * angle_2**2 / 4 + c5 * angle_2**3 / 6
         return 2 * math.pi / self.wavelength * path
 
-    def __call__(
+    def forward(
         self,
         density: Tensor,
         defocus: Tensor,
