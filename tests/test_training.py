@@ -16,9 +16,8 @@ from safetensors.torch import load_file
 from emprior import weights
 from emprior.errors import FileError, OptionError, OutputError, RecipeError
 from emprior.recipes import load
-from emprior.training import AdversarialRecipe, run_directory, train
-from emprior.training.adversarial import Adversarial, settle
-from emprior.training.run import draw_crops
+from emprior.training import AdversarialRecipe, TrainingRecipe, run_directory, train
+from emprior.training.adversarial import Adversarial, draw_crops, settle
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -55,12 +54,14 @@ def _recipe(images=160, **sections) -> AdversarialRecipe:
     }
     for key, section in sections.items():
         values[key] = {**values[key], **section} if isinstance(section, dict) else section
-    return AdversarialRecipe.from_dict(values)
+    recipe = TrainingRecipe.from_dict(values)
+    assert isinstance(recipe, AdversarialRecipe)
+    return recipe
 
 
 def _trainer(**sections) -> Adversarial:
     recipe = _recipe(**sections)
-    return Adversarial(recipe, 0.2, torch.device("cpu"), np.random.default_rng(0))
+    return Adversarial(recipe, Stripes(), torch.device("cpu"), np.random.default_rng(0))
 
 
 def _real(n=16):
@@ -221,7 +222,7 @@ def test_what_a_run_writes(tmp_path):
     assert sorted(p.name for p in (run / "samples").iterdir()) == [
         "000000006.png",
         "000000010.png",
-        "crops.png",
+        "data.png",
     ]
     assert len(list((run / "checkpoints").iterdir())) == 2
     lines = _log(run)
@@ -248,7 +249,7 @@ def _by_hand(p_real, p_fake, label):
 def test_losses_are_the_papers_equation_3(loss, label):
     settings = {"loss": loss, "real_label": label}
     trainer, twin = _trainer(optimisation=settings), _trainer(optimisation=settings)
-    figures = trainer.update(_real(), 16, np.random.default_rng(2))
+    figures = trainer.update(_real(), 16, 0.0, np.random.default_rng(2))
     with torch.no_grad():
         z = twin.generator.sample_latent(16, np.random.default_rng(2))
         p_real = twin.discriminator(_real()).sigmoid().numpy()
@@ -262,7 +263,7 @@ def test_each_network_has_its_own_learning_rate():
     trainer = _trainer(optimisation={"generator_rate": 1e-4, "discriminator_rate": 4e-4})
     networks = (trainer.generator, trainer.discriminator)
     before = [[p.clone() for p in network.parameters()] for network in networks]
-    trainer.update(_real(), 16, np.random.default_rng(2))
+    trainer.update(_real(), 16, 0.0, np.random.default_rng(2))
     for network, old, rate in zip(networks, before, (1e-4, 4e-4), strict=True):
         steps = [(p - q).abs().max().item() for p, q in zip(network.parameters(), old, strict=True)]
         # The first step of Adam is the learning rate for every weight that has a gradient.
@@ -275,7 +276,7 @@ def test_the_average_has_the_half_life_of_the_recipe(half_life, rule):
     expected = next(trainer.generator.parameters()).detach().double()
     for step in range(1, 8):
         seen = step * 200
-        trainer.update(_real(), seen, np.random.default_rng(step))
+        trainer.update(_real(), seen, 0.0, np.random.default_rng(step))
         keep = 0.5 ** (16 / rule(seen)) if half_life else 0.0
         weight = next(trainer.generator.parameters()).detach().double()
         expected = keep * expected + (1 - keep) * weight
@@ -393,7 +394,7 @@ def test_a_missing_data_set_or_device_is_said_before_anything_is_written(tmp_pat
         ({"optimisation": {"generater_rate": 1e-3}}, "did you mean 'generator_rate'"),
         ({"data": {"flips": "diagonal"}}, "data.flips = 'diagonal'"),
         ({"budget": {"minutes": 0}}, "budget.minutes = 0"),
-        ({"kind": "diffusion"}, "kind = 'diffusion'"),
+        ({"kind": "diffusion"}, "kind = 'diffusion'.*\n.*'adversarial', 'columns'"),
     ],
 )
 def test_mistakes_in_recipes_are_named(sections, message):
@@ -401,9 +402,9 @@ def test_mistakes_in_recipes_are_named(sections, message):
         _recipe(**sections)
 
 
-@pytest.mark.parametrize("name", ["gan", "laptop"])
+@pytest.mark.parametrize("name", ["gan", "laptop", "columns"])
 def test_recipes_of_the_project_are_valid(name):
-    recipe = load(RECIPES / f"{name}.toml", AdversarialRecipe)
+    recipe = load(RECIPES / f"{name}.toml", TrainingRecipe)
     assert "not" in recipe.card.lower()  # says what the prior must not be used for
 
 

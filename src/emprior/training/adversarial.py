@@ -11,13 +11,18 @@ import copy
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy, binary_cross_entropy_with_logits
 
-from emprior.generators import DCGAN, Discriminator
+from emprior.errors import RecipeError
+from emprior.generators import DCGAN, Discriminator, Stored
 from emprior.generators.dcgan import initialise
 from emprior.training.checkpoint import Part
 from emprior.training.recipe import AdversarialRecipe
+from emprior.training.trainer import Figures, Micrographs, follow, start_from
+
+_GRID = 6  # samples along each side of a picture
 
 
 class Adversarial:
@@ -26,22 +31,28 @@ class Adversarial:
     Parameters
     ----------
     recipe : AdversarialRecipe
-    pixel_size : float
-        Of the training crops, in Å.
+    data : Micrographs
     device : torch.device
     rng : numpy.random.Generator
         Draws the initial weights.
+
+    Raises
+    ------
+    RecipeError
+        If the crops do not fit into the images.
     """
 
     def __init__(
         self,
         recipe: AdversarialRecipe,
-        pixel_size: float,
+        data: Micrographs,
         device: torch.device,
         rng: np.random.Generator,
     ) -> None:
+        _check_crops(recipe, data)
+        self.recipe, self.data, self.device = recipe, data, device
         self.settings = settings = recipe.optimisation
-        shape = recipe.generator
+        shape, pixel_size = recipe.generator, data.pixel_size * recipe.data.stride
         self.generator = DCGAN(size=shape.size, nz=shape.nz, ngf=shape.ngf, pixel_size=pixel_size)
         self.discriminator = Discriminator(
             size=shape.size,
@@ -71,15 +82,29 @@ class Adversarial:
             "discriminator_adam": self.discriminator_adam,
         }
 
-    def update(self, real: Tensor, seen: int, rng: np.random.Generator) -> dict[str, float]:
+    def begin(self, start: str | None) -> None:
+        """Give the generator the weights of a prior; the discriminator begins anew."""
+        if start:
+            for generator in (self.generator, self.average):
+                start_from(generator, start)
+
+    def draw(self, rng: np.random.Generator) -> Tensor:
+        """Return a batch of clean crops, (n, 1, H, W)."""
+        return torch.from_numpy(draw_crops(self.data, self.recipe, self.settings.batch, rng))[
+            :, None
+        ]
+
+    def update(self, batch: Tensor, seen: int, used: float, rng: np.random.Generator) -> Figures:
         """Update the discriminator, then the generator, then the average.
 
         Parameters
         ----------
-        real : (n, C, H, W) tensor
+        batch : (n, C, H, W) tensor
             Clean crops, vacuum 0.45.
         seen : int
             Real images seen, these included.
+        used : float
+            Of no effect: the learning rates stay as they are.
         rng : numpy.random.Generator
             Draws the latent vectors.
 
@@ -89,6 +114,7 @@ class Adversarial:
             Losses, and the mean probability of being real that the discriminator gives to real
             and generated images before its update, and to generated ones after it.
         """
+        real = batch.to(self.device)
         fake = self.generator(self.generator.sample_latent(len(real), rng))
 
         self.discriminator_adam.zero_grad()
@@ -104,7 +130,7 @@ class Adversarial:
         generator_loss.backward()
         self.generator_adam.step()
 
-        self._average(len(real), seen)
+        follow(self.average, self.generator, len(real), seen, self.settings.half_life)
         return {
             "discriminator_loss": discriminator_loss.item(),
             "generator_loss": generator_loss.item(),
@@ -120,19 +146,29 @@ class Adversarial:
             return binary_cross_entropy_with_logits(logits, target)
         return binary_cross_entropy(logits.sigmoid(), target)
 
-    @torch.no_grad()
-    def _average(self, batch: int, seen: int) -> None:
-        # A twentieth of the images seen: the random start is forgotten early.
-        half_life = min(self.settings.half_life, seen / 20)
-        weight = 1 - 0.5 ** (batch / half_life) if half_life else 1.0
-        for mean, value in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-            mean.lerp_(value, weight)
+    def validate(self, step: int) -> Figures:
+        """Return nothing: no likelihood is known of held-out images."""
+        return {}
 
     def export(self, rng: np.random.Generator) -> DCGAN:
         """Return the averaged generator, in eval mode, its normalisation statistics settled."""
         generator = copy.deepcopy(self.average)
         settle(generator, rng)
         return generator
+
+    def data_picture(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Return training crops."""
+        return _table(draw_crops(self.data, self.recipe, _GRID**2, rng))
+
+    @torch.no_grad()
+    def picture(self, prior: Stored, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Return samples of the generator."""
+        assert isinstance(prior, DCGAN)
+        return _table(prior(prior.sample_latent(_GRID**2, rng))[:, 0].cpu().numpy())
+
+
+def _table(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    return images.reshape(_GRID, _GRID, *images.shape[1:])
 
 
 @torch.no_grad()
@@ -152,3 +188,27 @@ def settle(generator: DCGAN, rng: np.random.Generator, batches: int = 32) -> Non
     generator.eval()
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
+
+
+def draw_crops(
+    data: Micrographs, recipe: AdversarialRecipe, n: int, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Draw crops at the sampling of the generator, mirrored at random, (n, H, W)."""
+    stride, extent = recipe.data.stride, recipe.generator.size * recipe.data.stride
+    images = data.crops(n, (extent, extent), rng).images[:, ::stride, ::stride]
+    for axis in {"none": (), "horizontal": (2,), "both": (1, 2)}[recipe.data.flips]:
+        chosen = rng.random(n) < 0.5
+        images = np.where(chosen[:, None, None], np.flip(images, axis), images)
+    return np.ascontiguousarray(images, dtype=np.float32)
+
+
+def _check_crops(recipe: AdversarialRecipe, data: Micrographs) -> None:
+    extent = recipe.generator.size * recipe.data.stride
+    if extent > min(data.shape):
+        raise RecipeError(
+            f"crops of {extent} × {extent} pixels (size {recipe.generator.size}, stride "
+            f"{recipe.data.stride}) from images of {data.shape[0]} × {data.shape[1]}",
+            expected="crops that fit into the images",
+            why="each training image is cut from one simulated image",
+            fix="lower generator.size or data.stride, or simulate larger images",
+        )

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from emprior.errors import OutputError, RecipeError
 from emprior.files import replacing
-from emprior.training.recipe import AdversarialRecipe
+from emprior.training.recipe import TrainingRecipe
 
-_SHOWN = (0.2, 0.7)  # clean values shown as black and white, the same in all grids to compare
+_SHOWN = (0.2, 0.7)  # clean values shown as black and white, the same in all pictures to compare
 
 
 def run_directory(name: str | Path) -> Path:
@@ -28,7 +28,7 @@ def run_directory(name: str | Path) -> Path:
     return Path(runs).expanduser() / path
 
 
-def prepare(run: Path, recipe: AdversarialRecipe, data_hash: str, resume: bool) -> None:
+def prepare(run: Path, recipe: TrainingRecipe, data_hash: str, resume: bool) -> None:
     """Create the folder of a run, or check that the one there was begun likewise."""
     record = run / "recipe.json"
     if record.exists():
@@ -93,12 +93,13 @@ def cut_log(path: Path, step: int) -> None:
         temporary.write_text("".join(kept), encoding="utf-8")
 
 
-def write_grid(path: Path, images: NDArray[np.float32]) -> None:
-    """Write images, (n, H, W), as one PNG of tiles in a fixed grey scale."""
+def write_table(path: Path, images: NDArray[np.float32]) -> None:
+    """Write a table of images, (R, C, H, W), as one PNG in a fixed grey scale."""
     from skimage.io import imsave
     from skimage.util import montage
 
     low, high = _SHOWN
-    grid = montage(np.clip((images - low) / (high - low), 0, 1), fill=0.0, padding_width=2)
+    shown = np.clip((images - low) / (high - low), 0, 1).reshape(-1, *images.shape[2:])
+    table = montage(shown, fill=0.0, padding_width=2, grid_shape=images.shape[:2])
     with replacing(path) as temporary:
-        imsave(temporary, (255 * grid).round().astype(np.uint8), check_contrast=False)
+        imsave(temporary, (255 * table).round().astype(np.uint8), check_contrast=False)

@@ -1,17 +1,81 @@
-"""The recipe of an adversarial training: every setting of the paper's, and its later remedies."""
+"""The recipes of trainings, one for each kind of prior, and what they share."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
+from emprior.errors import RecipeError
 from emprior.recipes import Recipe
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
+Width = Annotated[int, Field(ge=1, le=512)]
+Positive = Annotated[float, Field(gt=0)]
 
 
-class Data(Recipe):
+class Budget(Recipe):
+    """When to stop: at whichever is reached first. Longer budgets may be given on resuming."""
+
+    images: int = Field(ge=1)
+    minutes: float | None = Field(default=None, gt=0)
+
+
+class Output(Recipe):
+    """How often to write, in updates."""
+
+    log: int = Field(default=50, ge=1)
+    checkpoint: int = Field(default=500, ge=1)
+    samples: int = Field(default=2_000, ge=1)
+
+
+class TrainingRecipe(Recipe):
+    """What all trainings share.
+
+    Parameters
+    ----------
+    kind : str
+        One of `KINDS`.
+    seed : int
+        Of everything random.
+    card : str
+        For people: what the prior is for and what it must not be used for. Stored in its file.
+    start : str, optional
+        A prior of the same architecture to begin from, a name or a file, rather than from random
+        weights.
+    """
+
+    kind: str
+    seed: int = Field(default=0, ge=0)
+    card: str = ""
+    start: str | None = None
+    data: Any
+    optimisation: Any
+    budget: Budget
+    output: Output = Output()
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], source: str = "recipe") -> Self:
+        """Make the recipe of the kind that the values name; see `Recipe.from_dict`."""
+        if cls is not TrainingRecipe:
+            return super().from_dict(values, source)
+        kind = values.get("kind")
+        if not isinstance(kind, str) or kind not in KINDS:
+            raise RecipeError(
+                f"{source}: {'no kind' if kind is None else f'kind = {kind!r}'}",
+                expected=f"kind = one of {', '.join(map(repr, KINDS))}",
+                why="each kind of prior is trained in its own way, with its own settings",
+                fix="add or correct the line kind = …; recipes/ holds one of each",
+            )
+        return KINDS[kind].from_dict(values, source)  # type: ignore[return-value]
+
+    def identity(self) -> dict[str, object]:
+        """Return what decides the course of the training: all but budget, output and card."""
+        values = self.to_dict()
+        return {key: values[key] for key in values if key not in ("budget", "output", "card")}
+
+
+class CropData(Recipe):
     """What to train on.
 
     Parameters
@@ -46,7 +110,7 @@ class DiscriminatorShape(Recipe):
     redesigned: bool = True
 
 
-class Optimisation(Recipe):
+class AdversarialOptimisation(Recipe):
     """How the two networks are trained.
 
     Parameters
@@ -76,44 +140,125 @@ class Optimisation(Recipe):
     half_life: int = Field(default=10_000, ge=0)
 
 
-class Budget(Recipe):
-    """When to stop: at whichever is reached first. Longer budgets may be given on resuming."""
+class AdversarialRecipe(TrainingRecipe):
+    """An adversarial training: every setting of the paper's, and its later remedies."""
 
-    images: int = Field(ge=1)
-    minutes: float | None = Field(default=None, gt=0)
-
-
-class Output(Recipe):
-    """How often to write, in updates."""
-
-    log: int = Field(default=50, ge=1)
-    checkpoint: int = Field(default=500, ge=1)
-    samples: int = Field(default=2_000, ge=1)
+    kind: Literal["adversarial"]
+    data: CropData
+    generator: DCGANShape
+    discriminator: DiscriminatorShape = DiscriminatorShape()
+    optimisation: AdversarialOptimisation = AdversarialOptimisation()
 
 
-class AdversarialRecipe(Recipe):
-    """An adversarial training.
+class SceneData(Recipe):
+    """What to train an encoder on.
 
     Parameters
     ----------
-    kind : "adversarial"
-    seed : int
-        Of everything random.
-    card : str
-        For people: what the prior is for and what it must not be used for. Stored in its file.
+    path : str
+        Folder of a simulated data set; ``~`` is the home folder.
+    crop : int
+        Pixels along each side of a training image, a multiple of 8.
+    held_out : float
+        Share of the structures that are never trained on, but judge the training.
     """
 
-    kind: Literal["adversarial"]
-    seed: int = Field(default=0, ge=0)
-    card: str = ""
-    data: Data
-    generator: DCGANShape
-    discriminator: DiscriminatorShape = DiscriminatorShape()
-    optimisation: Optimisation = Optimisation()
-    budget: Budget
-    output: Output = Output()
+    path: str
+    crop: int = Field(default=128, ge=64, le=512, multiple_of=8)
+    held_out: float = Field(default=0.05, gt=0, lt=1)
 
-    def identity(self) -> dict[str, object]:
-        """Return what decides the course of the training: all but budget, output and card."""
-        values = self.to_dict()
-        return {key: values[key] for key in values if key not in ("budget", "output", "card")}
+
+class ElementShape(Recipe):
+    """One element: see `emprior.generators.columns.Element`.
+
+    Parameters
+    ----------
+    number : int
+    spacing : float
+        [Å]
+    typical : float
+    through : bool
+    vibration : float
+        Root mean square displacement of its atoms along one axis [Å]; damps its potential.
+    """
+
+    number: int = Field(ge=1, le=103)
+    spacing: float = Field(gt=0.5, lt=50)
+    typical: float = Field(gt=0, lt=1000)
+    through: bool
+    vibration: float = Field(default=0.06, ge=0, le=1)
+
+
+class EncoderShape(Recipe):
+    """The encoder: see `emprior.generators.ColumnEncoder`. The pixel size follows from the data."""
+
+    field: int = Field(default=144, ge=32, le=1024, multiple_of=8)
+    widths: tuple[Width, Width, Width] = (40, 72, 96)
+    slices: int = Field(default=6, ge=1, le=64)
+    elements: tuple[ElementShape, ...] = Field(min_length=1, max_length=8)
+
+
+class NoiseRange(Recipe):
+    """The noise that training images get, each of them another.
+
+    Parameters
+    ----------
+    pooling : int
+        Detector pixels along each side of one pixel of the data: noise is per detector pixel, and
+        the encoder sees the means of ``pooling²``.
+    dose : (float, float)
+        Range of the expected counts for intensity 1.
+    sigma : (float, float)
+        Range of the standard deviation of Gaussian noise.
+    """
+
+    pooling: int = Field(default=4, ge=1, le=16)
+    dose: tuple[Positive, Positive] = (0.4, 60.0)
+    sigma: tuple[Positive, Positive] = (0.04, 1.4)
+
+
+class EncoderOptimisation(Recipe):
+    """How the encoder is trained.
+
+    Parameters
+    ----------
+    batch : int
+        Images per update.
+    rate : float
+        Learning rate of AdamW.
+    weight_decay : float
+        Of AdamW.
+    flat : float
+        Share of the budget at that rate; then it falls to zero along a half cosine.
+    half_life : int
+        As for `AdversarialOptimisation`.
+    """
+
+    batch: int = Field(default=8, ge=1, le=4096)
+    rate: float = Field(default=1.5e-3, gt=0, le=1)
+    weight_decay: float = Field(default=1e-4, ge=0, le=1)
+    flat: float = Field(default=0.6, ge=0, le=1)
+    half_life: int = Field(default=2_800, ge=0)
+
+
+class EncoderOutput(Output):
+    """How often to write, in updates; `validate_every` asks the held-out structures."""
+
+    validate_every: int = Field(default=500, ge=1)
+
+
+class ColumnsRecipe(TrainingRecipe):
+    """The training of an encoder of columns and optics."""
+
+    kind: Literal["columns"]
+    data: SceneData
+    network: EncoderShape
+    noise: NoiseRange = NoiseRange()
+    optimisation: EncoderOptimisation = EncoderOptimisation()
+    output: EncoderOutput = EncoderOutput()
+
+
+KINDS: dict[str, type[TrainingRecipe]] = {
+    "adversarial": AdversarialRecipe,
+    "columns": ColumnsRecipe,
+}

@@ -1,0 +1,121 @@
+"""What the loop of a run needs of a kind of training, and what all kinds share."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from emprior import weights
+from emprior.errors import RecipeError
+from emprior.generators import Stored
+from emprior.training.checkpoint import Part
+
+Figures = dict[str, float]
+"""Numbers of the log by name."""
+
+
+class Micrographs(Protocol):
+    """What every training needs of a data set; `emprior.datasets.Dataset` is one."""
+
+    @property
+    def pixel_size(self) -> float:
+        """Nominal distance between pixel centres in Å."""
+
+    @property
+    def hash(self) -> str:
+        """Of the content, for the card of the prior."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of every image."""
+
+    def crops(self, n: int, shape: tuple[int, int], rng: np.random.Generator) -> Any:
+        """Draw n crops; the result's ``images`` is (n, h, w) float32."""
+
+
+class Trainer(Protocol):
+    """Networks and optimisers in training."""
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """Everything that changes in training, for checkpoints."""
+
+    def begin(self, start: str | None) -> None:
+        """Prepare the weights of a training without checkpoints, from a prior if one is given."""
+
+    def draw(self, rng: np.random.Generator) -> Any:
+        """Return one batch; called ahead of its update in another thread."""
+
+    def update(self, batch: Any, seen: int, used: float, rng: np.random.Generator) -> Figures:
+        """Update all networks once.
+
+        Parameters
+        ----------
+        batch
+            As drawn.
+        seen : int
+            Images seen, these included.
+        used : float
+            Share of the budget before this update.
+        rng : numpy.random.Generator
+        """
+
+    def validate(self, step: int) -> Figures:
+        """Return figures of held-out data if there are any at this step."""
+
+    def export(self, rng: np.random.Generator) -> Stored:
+        """Return the prior, in eval mode."""
+
+    def data_picture(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Return what is trained on as a table of images, (R, C, H, W)."""
+
+    def picture(self, prior: Stored, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Return what an exported prior does as a table of images, (R, C, H, W)."""
+
+
+def start_from(network: Stored, name: str) -> None:
+    """Give a network the weights of a stored prior.
+
+    Raises
+    ------
+    WeightsError
+        If there is no such prior.
+    RecipeError
+        If it is of another architecture.
+    """
+    stored, _ = weights.load(name)
+    found, wanted = stored.to_dict(), network.to_dict()
+    if found != wanted:
+        differing = [key for key in wanted | found if wanted.get(key) != found.get(key)]
+        key = differing[0]
+        raise RecipeError(
+            f"start = {name!r}, a prior of {key} {found.get(key)!r}",
+            expected=f"{key} {wanted.get(key)!r}, as the recipe and the data say",
+            why="weights fit only into the architecture that they were trained in",
+            fix="choose a prior of the same architecture, or copy its settings into the recipe",
+        )
+    network.load_state_dict(stored.state_dict())
+
+
+@torch.no_grad()
+def follow(average: nn.Module, network: nn.Module, batch: int, seen: int, half_life: int) -> None:
+    """Move an average of weights towards the present ones.
+
+    Parameters
+    ----------
+    average, network : Module
+        Of one architecture.
+    batch, seen : int
+        Images in this update, and in all with it.
+    half_life : int
+        In images; at most a twentieth of those seen counts, so that the random start is forgotten
+        early.
+    """
+    bounded = min(half_life, seen / 20)
+    weight = 1 - 0.5 ** (batch / bounded) if bounded else 1.0
+    for mean, value in zip(average.parameters(), network.parameters(), strict=True):
+        mean.lerp_(value, weight)
