@@ -22,7 +22,7 @@ from emprior.noise import NoiseModel
 if TYPE_CHECKING:
     from emprior.denoisers.prior import Prior
 
-_TRIAL = 40.0  # Å
+_TRIAL = 28.0  # Å, about one field of the priors
 _COARSEST = 0.7  # Å; two pixels for the 1.4 Å between the closest columns that priors know
 FALLBACK = "pooled-wavelet"
 """What answers where the prior does not know the frame: it assumes no lattice and no material."""
@@ -113,7 +113,7 @@ def denoise(
     Notes
     -----
     A part of the data is held out (`emprior.evidence.hold_out`), and the prior competes with the
-    pooled wavelet to predict it; in frames larger than 40 Å, within the middle 40 Å. Where it does
+    pooled wavelet to predict it; in frames larger than 28 Å, within the middle 28 Å. Where it does
     not clearly predict it better, the wavelet's answer is returned: a prior
     trained on one material must not draw it on a picture of another.
     """

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FORMAT = "emprior-prior"
 FORMAT_VERSION = 1
-DEFAULT = "gan"
+DEFAULT = "columns"
 
 _LARGEST_HEADER = 4 * 2**20  # bytes
 _LARGEST_FILE = 2 * 2**30

@@ -28,7 +28,7 @@ _TYPICAL_MEAN, _TYPICAL_SD = 0.44, 0.05  # of clean images whose vacuum is 0.45
 _FACE_VALUE = (0.3, 0.6)  # means of data that are taken to have their vacuum at 0.45
 _TILTS = [(0.0, 0.0), (0.035, 0.0), (-0.035, 0.0), (0.0, 0.035), (0.0, -0.035)]  # starts
 _STAGES = (
-    Stage(GaussNewton(iterations=6), 3, keep=2),
+    Stage(GaussNewton(iterations=6), 2, keep=2),
     Stage(GaussNewton(iterations=10), 3),
     Stage(GaussNewton(iterations=10), 6),
 )
