@@ -109,10 +109,9 @@ def hold_out(micrograph: Micrograph, noise: NoiseModel, rng: np.random.Generator
         tau = ((1 - _SEEN) / _SEEN) ** 0.5
         added = rng.normal(0, noise.sigma, micrograph.shape)
         seen, test = micrograph.image + tau * added, micrograph.image - added / tau
-        deviations = (noise.sigma * (1 + t**2) ** 0.5 for t in (tau, 1 / tau))
-        seen_noise, test_noise = (Gaussian(sigma) for sigma in deviations)
+        wider, widest = (Gaussian(noise.sigma * (1 + t**2) ** 0.5) for t in (tau, 1 / tau))
         way = "two frames of independent noise"
-        return _everywhere(micrograph, seen, seen_noise, test, test_noise, way)
+        return _everywhere(micrograph, seen, wider, test, widest, way)
     return _hide_pixels(micrograph, noise, rng)
 
 
