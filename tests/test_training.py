@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from runs import assert_same_runs, one_thread, read_log
 from safetensors.torch import load_file
 
 from emprior import weights
@@ -71,30 +72,8 @@ def _real(n=16):
 
 @pytest.fixture(autouse=True)
 def _one_thread():
-    # The promise of bit-for-bit repetition is for an equal number of threads.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def _log(run):
-    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
-
-
-def _assert_same(run, other):
-    """Two runs hold the same log, samples, prior and newest checkpoint."""
-    assert _log(run) == _log(other)
-    files = [p.relative_to(run) for p in run.rglob("*") if p.is_file()]
-    assert sorted(files) == sorted(p.relative_to(other) for p in other.rglob("*") if p.is_file())
-    for name in files:
-        if name.suffix == ".safetensors":
-            one, two = load_file(run / name), load_file(other / name)
-            assert one.keys() == two.keys()
-            assert all(torch.equal(one[key], two[key]) for key in one), name
-        elif name.suffix == ".png":
-            assert (run / name).read_bytes() == (other / name).read_bytes()
+    with one_thread():
+        yield
 
 
 def test_it_learns_stripes_of_every_phase(tmp_path):
@@ -123,7 +102,7 @@ def test_an_extended_budget_continues_to_the_same_bits(tmp_path):
     assert (outcome.status, outcome.step) == ("finished", 10)
     # What the end of the first budget wrote besides.
     (tmp_path / "extended" / "samples" / "000000005.png").unlink()
-    _assert_same(tmp_path / "straight", tmp_path / "extended")
+    assert_same_runs(tmp_path / "straight", tmp_path / "extended")
 
 
 class _KilledError(Exception):
@@ -144,7 +123,7 @@ def test_a_crash_between_checkpoints_loses_nothing(tmp_path, last):
         log.write('{"step": 8, "ima')  # the torn line of a killed process
     (tmp_path / "crashed" / "checkpoints" / ".000000009.0a1b2c3d.safetensors").write_bytes(b"half")
     train(_recipe(), tmp_path / "crashed", data=Stripes(), resume=True)
-    _assert_same(tmp_path / "straight", tmp_path / "crashed")
+    assert_same_runs(tmp_path / "straight", tmp_path / "crashed")
 
 
 def test_a_run_killed_by_the_system_resumes_to_the_same_bits(tmp_path):
@@ -166,11 +145,11 @@ def test_a_run_killed_by_the_system_resumes_to_the_same_bits(tmp_path):
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    steps = len(_log(run)) + 10
+    steps = len(read_log(run)) + 10
     recipe = _recipe(16 * steps, output={"checkpoint": 1})
     train(recipe, run, data=Stripes(), resume=True)
     train(recipe, tmp_path / "straight", data=Stripes())
-    _assert_same(tmp_path / "straight", run)
+    assert_same_runs(tmp_path / "straight", run)
 
 
 def test_ctrl_c_keeps_the_last_update(tmp_path):
@@ -225,7 +204,7 @@ def test_what_a_run_writes(tmp_path):
         "data.png",
     ]
     assert len(list((run / "checkpoints").iterdir())) == 2
-    lines = _log(run)
+    lines = read_log(run)
     assert [line["step"] for line in lines] == list(range(1, 11))
     assert [line["images"] for line in lines] == list(range(16, 161, 16))
     assert all(0 <= line["real"] <= 1 and 0 <= line["fake_after"] <= 1 for line in lines)

@@ -109,7 +109,7 @@ class Columns:
         dict
             Losses, see `losses`, and the learning rate.
         """
-        rate = self.settings.rate * _schedule(seen // len(batch.frame), used, self.settings.flat)
+        rate = self.settings.rate * schedule(seen // len(batch.frame), used, self.settings.flat)
         for group in self.adam.param_groups:
             group["lr"] = rate
         batch = batch.to(self.device)
@@ -192,7 +192,7 @@ def judge(network: ColumnEncoder, truth: Examples) -> Figures:
     }
 
 
-def _schedule(step: int, used: float, flat: float) -> float:
+def schedule(step: int, used: float, flat: float) -> float:
     """Return the share of the learning rate: a ramp, a plateau, half a cosine down to nothing."""
     fall = min(max(used - flat, 0) / (1 - flat), 1.0) if flat < 1 else 0.0
     return min(1.0, step / _RAMP) * (1 + math.cos(math.pi * fall)) / 2

@@ -205,14 +205,15 @@ class NoiseRange(Recipe):
     ----------
     pooling : int
         Detector pixels along each side of one pixel of the data: noise is per detector pixel, and
-        the encoder sees the means of ``pooling²``.
+        the encoder sees the means of ``pooling²``. At least 2, or pixels that are only hit or not
+        would not tell their mean.
     dose : (float, float)
         Range of the expected counts for intensity 1.
     sigma : (float, float)
         Range of the standard deviation of Gaussian noise.
     """
 
-    pooling: int = Field(default=4, ge=1, le=16)
+    pooling: int = Field(default=4, ge=2, le=16)
     dose: tuple[Positive, Positive] = (0.4, 60.0)
     sigma: tuple[Positive, Positive] = (0.04, 1.4)
 
@@ -229,7 +230,8 @@ class EncoderOptimisation(Recipe):
     weight_decay : float
         Of AdamW.
     flat : float
-        Share of the budget at that rate; then it falls to zero along a half cosine.
+        Share of the budget at that rate; then it falls to zero along a half cosine. A budget that
+        is lengthened on resuming raises it again.
     half_life : int
         As for `AdversarialOptimisation`.
     """

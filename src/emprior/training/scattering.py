@@ -39,9 +39,9 @@ def scattering_factors(
     MissingExtraError
         If abTEM is not installed.
     """
-    purpose = "the scattering factors of a new columns prior"
-    parametrizations = import_extra("abtem.parametrizations", "simulate", purpose)
-    table, square = parametrizations.LobatoParametrization(), np.asarray(frequencies, float) ** 2
+    abtem = import_extra("abtem", "simulate", "the scattering factors of a new columns prior")
+    table = abtem.parametrizations.LobatoParametrization()
+    square = np.asarray(frequencies, float) ** 2
     return np.stack(
         [
             table.projected_scattering_factor(number)(square)
