@@ -68,18 +68,25 @@ def column_generator(shape=(40, 48), dtype=torch.float32, slices=4, **changes) -
     return ColumnGenerator(scene(shape, dtype=dtype, **changes), elements, multislice)
 
 
-def toy_encoder(seed: int = 0) -> ColumnEncoder:
-    """Return a small encoder with the weights that training would start from."""
+def toy_encoder(seed: int = 0, contrast: float = 1.0) -> ColumnEncoder:
+    """Return a small encoder with the weights that training would start from.
+
+    They see columns anywhere, and the more the higher the contrast of their maps; at 0 none.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         encoder = ColumnEncoder(
-            pixel_size=PIXEL_SIZE, field=48, elements=list(ELEMENTS), widths=[8, 8, 8], slices=3
+            pixel_size=PIXEL_SIZE, field=32, elements=list(ELEMENTS), widths=[8, 8, 8], slices=2
         )
     encoder.factors.copy_(factors())
+    with torch.no_grad():
+        encoder.network.head.weight *= contrast
     return encoder.eval().requires_grad_(False)
 
 
-def toy_columns(path: Path, seed: int = 0) -> Path:
+def toy_columns(path: Path, contrast: float = 1.0) -> Path:
     """Write it as a weight file."""
-    weights.save(path, toy_encoder(seed), weights.Card(text="Knows no columns yet.", data="toy"))
+    weights.save(
+        path, toy_encoder(0, contrast), weights.Card(text="Knows no columns yet.", data="toy")
+    )
     return path

@@ -20,10 +20,10 @@ from emprior.noise import Poisson
 DESCRIPTION = {
     "type": "columns",
     "pixel_size": 0.2,
-    "field": 48,
+    "field": 32,
     "elements": list(ELEMENTS),
     "widths": [8, 8, 8],
-    "slices": 3,
+    "slices": 2,
 }
 
 
@@ -113,8 +113,9 @@ def test_guess_generator_search_work_for_any_frame(encoder, rng, shape, dtype, c
 
 
 def test_an_untrained_encoder_guesses_something_drawable(rng):
-    for seed in range(4):
-        encoder = toy_encoder(seed)
+    sizes = []
+    for seed, contrast in [(0, 0.0), (0, 1.0), (1, 1.0), (2, 10.0)]:
+        encoder = toy_encoder(seed, contrast)
         for frame in (
             torch.full((24, 40), 0.45),
             torch.from_numpy(rng.normal(0.45, 0.3, (33, 20))),
@@ -124,8 +125,11 @@ def test_an_untrained_encoder_guesses_something_drawable(rng):
             generator = encoder.generator(guess.scene, *frame.shape)
             image = generator(torch.zeros(1, generator.latent_dim))
             assert bool(torch.isfinite(image).all())
+            sizes.append(len(guess.scene.rows))
             assert 0.5 <= guess.unit <= 2
             assert bool(((guess.probability >= 0) & (guess.probability <= 1)).all())
+    assert min(sizes) == 0
+    assert max(sizes) > 10
 
 
 # the guess -------------------------------------------------------------------------------------

@@ -183,6 +183,8 @@ def invert(
             if not bool((state.status == Status.RUNNING).any()):
                 break
         done += stage.steps
+        if progress:  # a stage may end early
+            progress(done / total)
         # A NaN sorts as the largest value, so it never survives a finite candidate.
         best = state.value.argsort(dim=1)[:, : stage.keep]
         z = state.select(best)

@@ -1,0 +1,354 @@
+"""From micrographs to windows, exposures and starts; and the encoder's prior end to end."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from scenes import PIXEL_SIZE, column_generator, toy_columns, toy_encoder
+from strategies import lattice
+
+import emprior
+from emprior.denoisers import pose as posing
+from emprior.denoisers.pose import guess_exposure, pose
+from emprior.denoisers.prior import Prior
+from emprior.errors import EmpriorWarning
+from emprior.grid import blend
+from emprior.inversion import Exposure
+from emprior.micrograph import Micrograph
+from emprior.noise import ClippedPoisson, Gaussian, NoiseModel, Poisson, PoissonGaussian
+
+NOISES = [
+    Gaussian(0.3),
+    Poisson(1 / 16),
+    Poisson(0.1),
+    ClippedPoisson(),
+    ClippedPoisson(gain=0.25, maximum=1.0),
+    PoissonGaussian(gain=0.1, sigma=0.05, offset=0.1),
+]
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return toy_encoder()
+
+
+@pytest.fixture(scope="module")
+def blind(tmp_path_factory):
+    """A prior that sees no columns in anything."""
+    return toy_columns(tmp_path_factory.mktemp("prior") / "blind.safetensors", contrast=0.0)
+
+
+@pytest.fixture(scope="module")
+def seer(tmp_path_factory):
+    """A prior that sees columns in anything, wherever its random weights put them."""
+    return toy_columns(tmp_path_factory.mktemp("prior") / "seer.safetensors", contrast=3.0)
+
+
+# windows ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pitch", [0.25, 1.0, 1.7])
+@pytest.mark.parametrize("shape", [(8, 9), (70, 33), (190, 61)])
+def test_windows_cover_the_micrograph_and_fit_the_field(encoder, rng, shape, pitch):
+    frame = Micrograph(rng.normal(0.45, 0.1, shape))
+    poses = pose(encoder, frame, Gaussian(0.1), pitch)
+    windows = [window for posed in poses for window in posed.windows]
+    assert len(poses) == len(windows)
+    images = [frame.image[window] for window in windows]
+    np.testing.assert_allclose(blend(shape, windows, images), frame.image)  # NaN where uncovered
+    for posed, image in zip(poses, images, strict=True):
+        assert max(image.shape) * pitch <= encoder.field + 1e-6
+        inner = [n - 32 for n in posed.generator.image_shape]
+        assert all(
+            0 <= i - int(n * pitch + 1e-6) < 8 for i, n in zip(inner, image.shape, strict=True)
+        )
+
+
+def test_data_finer_than_the_network_are_pooled_where_the_noise_allows(encoder, rng):
+    frame = Micrograph(Poisson(1.0).sample(np.full((96, 64), 0.45), rng), PIXEL_SIZE / 4)
+    for noise, shape, expected in [
+        (Poisson(1.0), (24, 16), Poisson(1 / 16)),
+        (ClippedPoisson(), (96, 64), ClippedPoisson()),
+    ]:
+        (posed,) = pose(encoder, frame, noise, 0.25)
+        problem, full = posed.problem(frame, noise, 0.25)
+        assert tuple(problem.noisy.shape) == (1, *shape)
+        assert problem.noise == expected
+        assert full.rows.shape == (96, posed.generator.image_shape[0])
+        z = torch.zeros(1, 1, problem.latent_dim)
+        assert problem.image(z).shape == (1, 1, *shape)
+        assert problem.image(z, full).shape == (1, 1, 96, 64)
+
+
+def test_the_start_is_the_guess_under_several_tilts(encoder, rng):
+    frame = Micrograph(rng.normal(0.45, 0.1, (30, 26)))
+    (posed,) = pose(encoder, frame, Gaussian(0.1), 1.0)
+    problem, _ = posed.problem(frame, Gaussian(0.1), 1.0)
+    z = posed.search.start(problem, rng)
+    assert z.shape == (1, 5, problem.latent_dim)
+    assert not z[0, 0].any()  # the guess itself
+    tilts = posed.generator.at(z[0, :, : posed.generator.latent_dim]).tilt
+    assert len(torch.unique(tilts, dim=0)) == 5
+
+
+def test_a_generator_is_posed_without_a_start_of_its_own(rng):
+    generator = column_generator((40, 48))
+    frame = Micrograph(rng.normal(0.45, 0.1, (90, 100)))
+    poses = pose(generator, frame, Gaussian(0.1), 1.0)
+    assert all(posed.search is None and posed.generator is generator for posed in poses)
+    assert all(len(posed.windows) <= 8 for posed in poses)
+    assert sum(len(posed.windows) for posed in poses) == 9
+
+
+# exposure --------------------------------------------------------------------------------------
+
+
+def clean_image(shape=(120, 90)) -> np.ndarray:
+    """Columns of 0.05 contrast about 0.44, as typical images have."""
+    image = lattice(shape, PIXEL_SIZE)
+    return 0.44 + 0.05 * (image - image.mean()) / image.std()
+
+
+@pytest.mark.parametrize(
+    ("noise", "unit", "origin"),
+    [
+        (Poisson(1 / 16), 1.0, 0.0),
+        (Poisson(1.0), 16.0, 0.0),
+        (Poisson(21.5, 13631.0), 600.0, 13631.0),
+        (ClippedPoisson(), 1.0, 0.0),
+        (ClippedPoisson(30.0, 100.0, 130.0), 30.0, 100.0),
+        (PoissonGaussian(gain=2.0, sigma=5.0, offset=50.0), 80.0, 50.0),
+    ],
+    ids=str,
+)
+def test_counts_tell_the_unit_and_their_zero_is_known(noise, unit, origin, rng):
+    noisy = Micrograph(noise.sample(origin + unit * clean_image(), rng))
+    exposure = guess_exposure(noisy, noise)
+    assert exposure.free == 1
+    assert exposure.origin == origin
+    assert exposure.unit == pytest.approx(unit, rel=0.03)
+
+
+def test_normalised_gaussian_data_are_taken_at_face_value(rng):
+    noisy = Micrograph(Gaussian(0.5).sample(clean_image(), rng))
+    assert guess_exposure(noisy, Gaussian(0.5)) == Exposure(free=2)
+
+
+@pytest.mark.parametrize(
+    ("unit", "origin"), [(500.0, 2000.0), (1.0, 3.0), (1e-3, 0.0), (1e6, -1e7), (2.0, -0.88)]
+)
+def test_gaussian_data_in_any_unit_are_brought_to_typical_mean_and_contrast(unit, origin, rng):
+    noise = Gaussian(0.15 * unit)
+    noisy = Micrograph(noise.sample(origin + unit * clean_image(), rng))
+    exposure = guess_exposure(noisy, noise)
+    assert exposure.free == 2
+    # Contrast is measured on pooled pixels, which dims fine columns.
+    assert 0.3 * unit < exposure.unit < 1.2 * unit
+    mean = origin + 0.44 * unit
+    assert exposure.origin + 0.44 * exposure.unit == pytest.approx(mean, abs=0.02 * unit)
+
+
+def test_gaussian_noise_alone_has_a_finite_exposure(rng):
+    for seed in range(5):
+        noisy = Micrograph(np.random.default_rng(seed).normal(7, 2, (40, 30)))
+        exposure = guess_exposure(noisy, Gaussian(2.0))
+        assert exposure.unit > 0
+        assert np.isfinite([exposure.unit, exposure.origin]).all()
+
+
+# the network's pixels --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pitch", [0.05, 0.25, 0.6, 0.9, 1.0, 1.5, 3.0])
+@pytest.mark.parametrize("noise", NOISES, ids=str)
+def test_noise_on_the_networks_pixels_is_unbiased_and_as_strong_as_told(noise, pitch, rng):
+    samples = 40 if pitch < 1 else 80
+    shape = (round(samples / pitch), round(1.25 * samples / pitch))
+    unit, origin = 1.0, float(getattr(noise, "offset", 0.0))
+    clean = np.full(shape, origin + 0.44 * unit)
+    exposure = Exposure(unit, origin, free=1)
+    means, deviations = [], []
+    for _ in range(4):
+        frame, deviation = posing._on_grid(noise.sample(clean, rng), noise, pitch, exposure)
+        assert tuple(frame.shape) == tuple(int(n * pitch + 1e-6) for n in shape)
+        means.append(float(frame.mean()))
+        deviations.append(float(frame.std()))
+    assert np.mean(deviations) == pytest.approx(deviation, rel=0.05)
+    independent = frame.numel() * len(means) * min(1.0, pitch**-2)
+    assert np.mean(means) == pytest.approx(0.44, abs=5 * deviation / independent**0.5)
+
+
+@pytest.mark.parametrize(
+    "noise", [Poisson(1 / 16), ClippedPoisson(), ClippedPoisson(0.1, 0.0, 1.0)], ids=str
+)
+def test_structure_survives_on_the_networks_pixels(noise, rng):
+    """The mean over many noisy frames is the clean image, to first order in its contrast."""
+    fine = clean_image((96, 120))
+    exposure = Exposure(free=1)
+    frames = [posing._on_grid(noise.sample(fine, rng), noise, 0.25, exposure) for _ in range(300)]
+    mean = np.mean([frame.numpy() for frame, _ in frames], 0)
+    expected = posing._on_grid(fine, Gaussian(1.0), 0.25, exposure)[0].numpy()
+    error = mean - expected
+    assert np.ptp(expected) > 0.1
+    assert abs(error.mean()) < 0.005
+    slope = np.polyfit((expected - expected.mean()).ravel(), error.ravel(), 1)[0]
+    assert abs(slope) < 0.08
+    assert error.std() == pytest.approx(frames[0][1] / 300**0.5, rel=0.2)
+
+
+def test_exposure_is_taken_off():
+    image = clean_image((40, 50))
+    for unit, origin in [(300.0, 1000.0), (0.01, -5.0)]:
+        exposure = Exposure(unit, origin, free=2)
+        frame, deviation = posing._on_grid(
+            origin + unit * image, Gaussian(0.2 * unit), 1.0, exposure
+        )
+        np.testing.assert_allclose(frame, image, atol=1e-9)
+        assert deviation == pytest.approx(0.2)
+
+
+def test_pixels_of_equal_size_are_passed_on_as_they_are(rng):
+    image = rng.normal(0.45, 0.1, (33, 20))
+    frame, deviation = posing._on_grid(image, Gaussian(0.1), 1.0, Exposure(free=2))
+    np.testing.assert_allclose(frame, image, atol=1e-12)
+    assert deviation == pytest.approx(0.1)
+
+
+# end to end ------------------------------------------------------------------------------------
+
+
+def vacuum(noise: NoiseModel, level: float, shape=(28, 32)):
+    return noise.sample(np.full(shape, level), np.random.default_rng(0))
+
+
+FRAMES = {
+    "vacuum, Poisson": (vacuum(Poisson(0.2), 0.45), {"noise": Poisson(0.2), "pixel_size": 0.1}),
+    "vacuum, clipped": (
+        vacuum(ClippedPoisson(), 0.45),
+        {"noise": ClippedPoisson(), "pixel_size": 0.1},
+    ),
+    "all but saturated": (
+        vacuum(ClippedPoisson(), 6.0),
+        {"noise": ClippedPoisson(), "pixel_size": 0.1},
+    ),
+    "all but dark": (vacuum(Poisson(1.0), 0.003), {"noise": Poisson(1.0), "pixel_size": 0.1}),
+    "tiny": (vacuum(Poisson(0.1), 0.45, (16, 20)), {"noise": Poisson(0.1), "pixel_size": 0.2}),
+    "tiny, fine": (
+        vacuum(Poisson(1.0), 0.45, (9, 8)),
+        {"noise": Poisson(1.0), "pixel_size": 0.0489},
+    ),
+    "tiny, coarse": (
+        vacuum(Gaussian(0.1), 0.45, (9, 10)),
+        {"noise": Gaussian(0.1), "pixel_size": 0.65},
+    ),
+    "extremely fine": (
+        vacuum(Poisson(1.0), 0.45, (30, 30)),
+        {"noise": Poisson(1.0), "pixel_size": 0.002},
+    ),
+    "integers": (
+        vacuum(Poisson(1.0), 12.0).astype(np.uint16),
+        {"noise": "auto", "pixel_size": 0.2},
+    ),
+    "large units": (
+        vacuum(Gaussian(3e4), 1e6),
+        {"noise": Gaussian(3e4), "pixel_size": 0.2},
+    ),
+    "offset": (
+        vacuum(Poisson(21.5, 13631.0), 13800.0),
+        {"noise": Poisson(21.5, 13631.0), "pixel_size": 0.2},
+    ),
+    "negative": (
+        vacuum(Gaussian(2.0), -500.0),
+        {"noise": Gaussian(2.0), "pixel_size": 0.2},
+    ),
+    "readout": (
+        vacuum(PoissonGaussian(gain=2.0, sigma=3.0, offset=100.0), 140.0),
+        {"noise": PoissonGaussian(gain=2.0, sigma=3.0, offset=100.0), "pixel_size": 0.2},
+    ),
+    "several windows": (
+        lattice((40, 20), PIXEL_SIZE) + vacuum(Gaussian(0.1), 0.0, (40, 20)),
+        {"noise": Gaussian(0.1), "pixel_size": PIXEL_SIZE},
+    ),
+}
+
+
+SEEN = ("vacuum, clipped", "all but saturated", "tiny", "several windows", "integers", "readout")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("blind", name) for name in FRAMES] + [("seer", name) for name in SEEN]
+)
+def test_any_frame_is_answered_in_its_own_units(kind, name, request):
+    image, options = FRAMES[name]
+    prior = request.getfixturevalue(kind)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        done = emprior.denoise(image, prior=prior, **options)
+    assert all(issubclass(warning.category, EmpriorWarning) for warning in caught), [
+        str(warning.message) for warning in caught
+    ]
+    assert done.image.shape == image.shape
+    assert done.image.dtype == np.float32
+    assert np.isfinite(done.image).all()
+    assert done.method in ("prior", "pooled-wavelet")
+    assert (done.method == "pooled-wavelet") == ("doubt" in done.trace)
+    if not isinstance(done.noise, ClippedPoisson):
+        spread = image.std() / image.size**0.5
+        assert abs(float(done.image.mean()) - image.mean()) < 6 * spread + 1e-6 * abs(image.mean())
+
+
+@pytest.mark.parametrize("name", ["several windows", "tiny, fine", "vacuum, clipped"])
+def test_the_priors_own_answer_is_finite_and_can_be_refined(seer, rng, name):
+    image, options = FRAMES[name]
+    shares: list[float] = []
+    denoiser = Prior(prior=seer, progress=shares.append)
+    micrograph = Micrograph(image, options["pixel_size"])
+    estimate, found = denoiser.fit(micrograph, options["noise"], rng)
+    assert estimate.image.shape == image.shape
+    assert np.isfinite(estimate.image).all()
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert estimate.trace["tiles"] == len(found) == len(estimate.trace["latent"])
+    assert max(len(fit.pose.generator.scene.rows) for fit in found) > 0
+    refined, _ = denoiser.fit(micrograph, options["noise"], rng, found)
+    assert np.isfinite(refined.image).all()
+
+
+def test_a_crystal_that_the_encoder_has_not_learnt_goes_to_the_wavelet(seer, rng):
+    noisy = lattice((32, 30), PIXEL_SIZE) + 0.05 * rng.standard_normal((32, 30))
+    options = {"pixel_size": PIXEL_SIZE, "noise": "gaussian:0.05"}
+    with pytest.warns(EmpriorWarning, match="does not know this frame"):
+        done = emprior.denoise(noisy, prior=seer, **options)
+    assert done.method == "pooled-wavelet"
+    rival = emprior.denoise(noisy, method="pooled-wavelet", **options)
+    np.testing.assert_array_equal(done.image, rival.image)
+
+
+def test_without_a_pixel_size_the_published_one_is_assumed(seer):
+    image = vacuum(Poisson(1.0), 0.45, (48, 40))
+    with pytest.warns(EmpriorWarning) as caught:
+        done = emprior.denoise(image, noise=Poisson(1.0), prior=seer)
+    assert any("0.0489 Å" in str(warning.message) for warning in caught)
+    assert np.isfinite(done.image).all()
+
+
+def test_vacuum_is_known_to_a_prior_that_sees_nothing_in_it(blind):
+    image, options = FRAMES["vacuum, Poisson"]
+    estimate = Prior(prior=blind)(
+        Micrograph(image, options["pixel_size"]), options["noise"], np.random.default_rng(0)
+    )
+    np.testing.assert_allclose(estimate.image, image.mean(), rtol=0.01)
+
+
+def test_same_seed_same_bytes(seer):
+    image, options = FRAMES["tiny"]
+    answers = []
+    for _ in range(2):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", EmpriorWarning)
+            answers.append(emprior.denoise(image, prior=seer, force=True, seed=3, **options))
+    assert answers[0].method == "prior"
+    assert answers[0].image.tobytes() == answers[1].image.tobytes()
