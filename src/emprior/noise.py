@@ -277,6 +277,9 @@ class ClippedPoisson(Poisson):
         """Return P(N = c − 1), P(N ≤ c − 1) and P(N ≥ c), in double precision."""
         xp = array_namespace(rate)
         c, rate = self.ceiling, xp.astype(rate, xp.float64)
+        if c == 1:  # Bernoulli(1 − e^−rate), for which the gamma functions are slow
+            none = xp.exp(-rate)
+            return none, none, -xp.expm1(-rate)
         special, order = _special(rate), xp.zeros_like(rate) + self.ceiling
         last = xp.exp((c - 1) * xp.log(rate) - rate - math.lgamma(c))
         return last, special.gammaincc(order, rate), special.gammainc(order, rate)
