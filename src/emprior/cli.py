@@ -107,8 +107,8 @@ def denoise(
         str,
         typer.Option(
             metavar="NAME",
-            help="prior, pooled-wavelet, pooled-wiener, pooled-nlm, pooled-bm3d, wavelet, nlm, tv, "
-            "bm3d, wiener, blur, constant or identity.",
+            help="prior, pooled-wavelet, pooled-wiener, pooled-nlm, pooled-tv, pooled-blur, "
+            "pooled-bm3d, wavelet, nlm, tv, bm3d, wiener, blur, constant or identity.",
         ),
     ] = "prior",
     noise: Annotated[

@@ -48,12 +48,15 @@ DENOISERS: dict[str, Callable[[], Denoiser]] = {
     "nlm": _classical("NonLocalMeans"),
     "tv": _classical("TotalVariation"),
     "bm3d": _classical("BM3D"),
+    "pooled-blur": _pooled("Blur"),
     "pooled-wiener": _pooled("Wiener"),
     "pooled-wavelet": _pooled("Wavelet"),
     "pooled-nlm": _pooled("NonLocalMeans"),
+    "pooled-tv": _pooled("TotalVariation"),
     "pooled-bm3d": _pooled("BM3D"),
 }
-"""Factories by name. Blur and total variation stay on the fine grid: pooling makes them worse."""
+"""Factories by name. Pooling helps all but the blur, which chooses its own band, and, at low noise,
+total variation."""
 
 
 def make(name: str) -> Denoiser:
