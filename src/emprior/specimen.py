@@ -17,6 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.floating]
 
+VACUUM = 0.45
+"""Intensity of the empty beam in clean images."""
+
 
 @dataclass(frozen=True, eq=False)
 class Columns:

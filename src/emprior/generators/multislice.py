@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-VACUUM = 0.45
+from emprior.specimen import VACUUM
+
 _ENERGY = 300e3  # eV
 _LONGEST = 3.0  # 1/Å; end of the table of scattering factors
 _KNOTS = 257

@@ -30,9 +30,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from emprior.simulate.recipe import Group, Vibration
-from emprior.specimen import Optics, Structure, View
-
-VACUUM = 0.45  # intensity of the empty beam in clean images
+from emprior.specimen import VACUUM, Optics, Structure, View
 
 _FAINTEST = 1e-3  # spatial frequencies that the blur damps below this are left out
 
