@@ -12,10 +12,11 @@ from scenes import ELEMENTS, PIXEL_SIZE, factors, toy_columns, toy_encoder
 
 from emprior import weights
 from emprior.errors import OptionError, WeightsError
-from emprior.generators import ColumnEncoder, Stored
+from emprior.generators import ColumnEncoder
 from emprior.generators.encoder import OPTICS, RING, SPREAD, log_deviation, peaks
 from emprior.inversion import GaussNewton, GivenStart, LatentProblem, Search, Stage, View, invert
 from emprior.noise import Poisson
+from emprior.stored import Stored
 
 DESCRIPTION = {
     "type": "columns",

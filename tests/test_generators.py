@@ -6,8 +6,9 @@ import torch
 from scipy.stats import multivariate_normal
 
 from emprior.errors import OptionError
-from emprior.generators import ARCHITECTURES, DCGAN, Discriminator, Generator, Stored
+from emprior.generators import DCGAN, Discriminator, Generator
 from emprior.generators.dcgan import channel_plan, initialise
+from emprior.stored import ARCHITECTURES, Stored
 
 # One small description of each generator that files can hold: adding one buys every law below.
 EXAMPLES = {

@@ -22,7 +22,7 @@ from emprior.errors import EmpriorError, WeightsError
 from emprior.files import replacing
 
 if TYPE_CHECKING:
-    from emprior.generators import Stored
+    from emprior.stored import Stored
 
 FORMAT = "emprior-prior"
 FORMAT_VERSION = 1
@@ -181,7 +181,8 @@ def load(name_or_path: str | Path = "default") -> tuple[Stored, Card]:
     from safetensors import SafetensorError
     from safetensors.torch import load as from_bytes
 
-    from emprior.generators import Stored
+    import emprior.generators  # noqa: F401 - enters its architectures
+    from emprior.stored import Stored
 
     path = _resolve(name_or_path)
     content = _read(path)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from emprior.denoisers.classical import Constant
-from emprior.generators import ColumnEncoder, Generator, Stored
+from emprior.generators import ColumnEncoder, Generator
 from emprior.grid import Tile, pool, resample, resampling_matrix, tiles
 from emprior.inversion import (
     Exposure,
@@ -23,6 +23,7 @@ from emprior.inversion import (
 )
 from emprior.micrograph import Micrograph
 from emprior.noise import Gaussian, NoiseModel
+from emprior.stored import Stored
 
 _TYPICAL_MEAN, _TYPICAL_SD = 0.44, 0.05  # of clean images whose vacuum is 0.45
 _FACE_VALUE = (0.3, 0.6)  # means of data that are taken to have their vacuum at 0.45

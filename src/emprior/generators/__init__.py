@@ -5,12 +5,11 @@ from emprior.generators.columns import ColumnGenerator, Element, Scene
 from emprior.generators.dcgan import DCGAN, Discriminator
 from emprior.generators.encoder import ColumnEncoder
 from emprior.generators.multislice import Multislice
-from emprior.generators.stored import ARCHITECTURES, Stored
+from emprior.stored import ARCHITECTURES
 
 ARCHITECTURES.update({"dcgan": DCGAN, "columns": ColumnEncoder})
 
 __all__ = [
-    "ARCHITECTURES",
     "DCGAN",
     "ColumnEncoder",
     "ColumnGenerator",
@@ -19,5 +18,4 @@ __all__ = [
     "Generator",
     "Multislice",
     "Scene",
-    "Stored",
 ]

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 from emprior.errors import OptionError
 from emprior.generators.base import Generator
-from emprior.generators.stored import Stored
 from emprior.micrograph import check_pixel_size
+from emprior.stored import Stored
 
 
 def channel_plan(size: int) -> tuple[int, ...]:

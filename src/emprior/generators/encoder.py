@@ -12,9 +12,9 @@ from emprior.errors import OptionError
 from emprior.generators import lattice
 from emprior.generators.columns import ColumnGenerator, Element, Scene
 from emprior.generators.multislice import Multislice
-from emprior.generators.stored import Stored
 from emprior.micrograph import check_pixel_size
 from emprior.specimen import VACUUM
+from emprior.stored import Stored
 
 RING = 16
 """Pixels around the frame for which columns are guessed too, since they show inside it."""

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy, binary_cross_entropy_with_logits
 
 from emprior.errors import RecipeError
-from emprior.generators import DCGAN, Discriminator, Stored
+from emprior.generators import DCGAN, Discriminator
 from emprior.generators.dcgan import initialise
+from emprior.stored import Stored
 from emprior.training.checkpoint import Part
 from emprior.training.recipe import AdversarialRecipe
 from emprior.training.trainer import Figures, Micrographs, follow, start_from

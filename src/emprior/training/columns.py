@@ -12,9 +12,10 @@ from torch import Tensor
 
 from emprior.datasets import Dataset
 from emprior.errors import RecipeError
-from emprior.generators import ColumnEncoder, Multislice, Stored
+from emprior.generators import ColumnEncoder, Multislice
 from emprior.generators.encoder import OPTICS, RING, log_deviation
 from emprior.noise import Poisson
+from emprior.stored import Stored
 from emprior.training.checkpoint import Part
 from emprior.training.examples import Examples, ExampleSource
 from emprior.training.recipe import ColumnsRecipe

@@ -11,7 +11,7 @@ from torch import nn
 
 from emprior import weights
 from emprior.errors import RecipeError
-from emprior.generators import Stored
+from emprior.stored import Stored
 from emprior.training.checkpoint import Part
 
 Figures = dict[str, float]

@@ -44,7 +44,7 @@ class Stored(nn.Module, ABC):
         kind = arguments.pop("type", None)
         if not isinstance(kind, str) or kind not in ARCHITECTURES:
             raise OptionError(
-                f"a prior of type {kind!r}",
+                f"a network of type {kind!r}",
                 expected=f"one of {', '.join(ARCHITECTURES)}",
                 why="each type names an architecture of this version of emprior",
                 fix="correct the type, or update emprior if the file is newer",
@@ -53,7 +53,7 @@ class Stored(nn.Module, ABC):
             inspect.signature(ARCHITECTURES[kind]).bind(**arguments)
         except TypeError as error:
             raise OptionError(
-                f"a {kind} prior described by {', '.join(arguments) or 'nothing'}: {error}",
+                f"a {kind} network described by {', '.join(arguments) or 'nothing'}: {error}",
                 expected=f"{', '.join(inspect.signature(ARCHITECTURES[kind]).parameters)}",
                 why="the description must rebuild the architecture exactly",
                 fix="correct the description, or update emprior if the file is newer",
@@ -61,4 +61,5 @@ class Stored(nn.Module, ABC):
         return ARCHITECTURES[kind](**arguments)
 
 
-ARCHITECTURES: dict[str, type[Stored]] = {}  # filled by emprior.generators
+ARCHITECTURES: dict[str, type[Stored]] = {}
+"""By name. Each package of networks enters its own; `emprior.weights` imports them all."""
