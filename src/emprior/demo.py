@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 from emprior.api import check_options, denoise
 from emprior.errors import OutputError
 from emprior.evaluate.frames import interpolate
-from emprior.files import replacing
+from emprior.files import make_directory, replacing
 from emprior.io import Signal, write
 from emprior.metrics import psnr
 from emprior.micrograph import Micrograph
@@ -194,15 +194,7 @@ def _interpolate(clean: NDArray[np.floating]) -> NDArray[np.float32]:
 
 def _prepare(folder: Path, overwrite: bool) -> None:
     """Find out before the work whether the results can be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{folder} cannot be made: {error.strerror or error}",
-            expected="a directory, or a place where one can be made",
-            why="the results are written there",
-            fix="name another place",
-        ) from error
+    make_directory(folder, "the results are written there")
     there = [name for name in FILES if (folder / name).exists()]
     if there and not overwrite:
         raise OutputError(

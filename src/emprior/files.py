@@ -42,3 +42,30 @@ def replacing(path: str | Path) -> Iterator[Path]:
             why="the result is kept there",
             fix="create the folder, free some space, or name another place",
         ) from error
+
+
+def make_directory(path: str | Path, purpose: str) -> Path:
+    """Make a directory and those above it, unless it is there.
+
+    Parameters
+    ----------
+    path : path
+    purpose : str
+        What for, as a sentence without its full stop, e.g. ``"records are kept in it"``.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be made: {error.strerror or error}",
+            expected="a directory, or a place where one can be made",
+            why=purpose,
+            fix="name another place",
+        ) from error
+    return path

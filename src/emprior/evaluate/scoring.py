@@ -28,6 +28,7 @@ from emprior.api import check_options, denoise
 from emprior.errors import EmpriorWarning, ImageError, OptionError, OutputError
 from emprior.evaluate.frames import Frame, open_frames
 from emprior.evaluate.recipe import EvaluationRecipe, Row, noise_model
+from emprior.files import make_directory
 from emprior.micrograph import Micrograph
 from emprior.recipes import load
 from emprior.records import RECORDS
@@ -82,7 +83,7 @@ def run(
     if not isinstance(recipe, EvaluationRecipe):
         recipe = load(recipe, EvaluationRecipe)
     tasks = _plan(recipe)
-    path = _make(Path(directory)) / RECORDS
+    path = make_directory(directory, "the records are kept in it") / RECORDS
     left = _left(tasks, path)
     if left:
         _log_scoring(path.with_name(SCORINGS), recipe, left)
@@ -282,16 +283,3 @@ def _log_scoring(path: Path, recipe: EvaluationRecipe, left: list[Task]) -> None
 
 def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _make(directory: Path) -> Path:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{directory} cannot be made: {error.strerror or error}",
-            expected="a directory, or a place where one can be made",
-            why="the records are kept in it",
-            fix="name another place",
-        ) from error
-    return directory

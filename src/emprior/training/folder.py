@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emprior.errors import OutputError, RecipeError
-from emprior.files import replacing
+from emprior.files import make_directory, replacing
 from emprior.training.recipe import TrainingRecipe
 
 _SHOWN = (0.2, 0.7)  # clean values shown as black and white, the same in all pictures to compare
@@ -60,16 +60,8 @@ def prepare(run: Path, recipe: TrainingRecipe, data_hash: str, resume: bool) -> 
             why="its files might be overwritten",
             fix="name another folder",
         )
-    try:
-        for part in (run / "checkpoints", run / "samples"):
-            part.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{run} cannot be created: {error.strerror}",
-            expected="a place that can be written",
-            why="checkpoints, the log and the prior are kept there",
-            fix="name another folder with -o",
-        ) from error
+    for part in (run / "checkpoints", run / "samples"):
+        make_directory(part, "checkpoints, the log and the prior are kept there")
     for leftover in run.rglob(".*.????????.*"):  # half-written files of a killed process
         leftover.unlink()
     values = {**recipe.to_dict(), "data_hash": data_hash}

@@ -1,0 +1,1 @@
+"""The experiments of Chen & Stanley: data, trainings, measurements, records."""
