@@ -78,6 +78,15 @@ def test_round_trip_is_exact(whole):
     assert weights.read_card(whole) == card
 
 
+def test_files_of_any_length_of_header_load(tmp_path):
+    path, firsts = tmp_path / "prior.safetensors", set()
+    for n in range(0, 256, 8):  # headers are padded to multiples of 8 bytes
+        weights.save(path, _generator(), weights.Card(text="x" * n))
+        assert weights.load(path)[1].text == "x" * n
+        firsts.add(path.read_bytes()[0])
+    assert 0x80 in firsts  # with which pickles begin
+
+
 def test_float16_is_smaller_and_close(whole, tmp_path):
     path = tmp_path / "half.safetensors"
     weights.save(path, _generator(), CARD, precision="float16")

@@ -181,7 +181,8 @@ def load(name_or_path: str | Path = "default") -> tuple[Stored, Card]:
     from safetensors import SafetensorError
     from safetensors.torch import load as from_bytes
 
-    import emprior.generators  # noqa: F401 - enters its architectures
+    import emprior.generators
+    import emprior.regressors  # noqa: F401 - both enter their architectures
     from emprior.stored import Stored
 
     path = _resolve(name_or_path)
@@ -250,15 +251,16 @@ def _read(path: Path) -> bytes:
 
 def _parse(path: Path, content: bytes) -> tuple[Card, dict[str, Any]]:
     """Return the card and the tensors' entries of a file, all sizes checked against the file."""
-    if content[:2] == b"PK" or content[:1] == b"\x80":
-        raise WeightsError(
-            f"{path}: a PyTorch or pickle file",
-            expected="a prior written by emprior (safetensors)",
-            why="such files can carry code that runs on loading, so they are never opened",
-            fix="ask its author for the safetensors file, or train again with `emprior train`",
-        )
     length = struct.unpack("<Q", content[:8])[0] if len(content) >= 8 else 0
     if not 2 <= length <= _LARGEST_HEADER:
+        # Only now: the length of a header may begin with these bytes too.
+        if content[:2] == b"PK" or content[:1] == b"\x80":
+            raise WeightsError(
+                f"{path}: a PyTorch or pickle file",
+                expected="a prior written by emprior (safetensors)",
+                why="such files can carry code that runs on loading, so they are never opened",
+                fix="ask its author for the safetensors file, or train again with `emprior train`",
+            )
         raise _unfit(path, "not a safetensors file")
     if len(content) < 8 + length:
         raise _unfit(path, f"truncated within its header, {len(content)} bytes")

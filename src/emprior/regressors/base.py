@@ -1,0 +1,131 @@
+"""What every regressor is: one pass from a noisy image to a clean one."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from emprior.errors import OptionError
+from emprior.micrograph import check_pixel_size
+from emprior.stored import Stored
+
+
+class Regressor(Stored):
+    """A convolutional network from noisy to clean images of any size.
+
+    Images are on the scale of the simulated ones: vacuum is 0.45. Call ``eval()`` before use.
+
+    Parameters
+    ----------
+    bias : bool
+        Whether layers add constants. Without, ``f(a·x) = a·f(x)`` for every a > 0 in eval mode:
+        such a network denoises at noise levels that it was not trained at [1]_.
+    pixel_size : float
+        Distance between pixel centres in Å.
+
+    Attributes
+    ----------
+    reach : int
+        Most pixels, along an axis, from which an output pixel learns anything.
+    multiple : int
+        An image moved by so many pixels gives the same answer, moved. Sides are padded to it.
+
+    References
+    ----------
+    .. [1] S. Mohan, Z. Kadkhodaie, E. P. Simoncelli, C. Fernandez-Granda, ICLR 2020.
+    """
+
+    reach: int
+    multiple: int = 1
+
+    def __init__(self, *, bias: bool, pixel_size: float) -> None:
+        super().__init__()
+        if not isinstance(bias, bool):
+            raise OptionError(
+                f"bias = {bias!r}",
+                expected="true or false",
+                why="layers add constants or they do not",
+                fix="leave it false: a bias-free network holds for other noise levels too",
+            )
+        self.bias, self.pixel_size = bias, check_pixel_size(pixel_size)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return clean images, (n, 1, H, W), of noisy ones of that shape; edges are repeated."""
+        if images.ndim != 4 or images.shape[1] != 1 or min(images.shape) < 1:
+            raise OptionError(
+                f"images of shape {tuple(images.shape)}",
+                expected="(n, 1, H, W)",
+                why="a regressor takes a batch of images of one channel",
+                fix="index with [:, None]",
+            )
+        H, W = images.shape[-2:]
+        padded = F.pad(images, (0, -W % self.multiple, 0, -H % self.multiple), mode="replicate")
+        return self.regress(padded)[..., :H, :W]
+
+    @abstractmethod
+    def regress(self, images: Tensor) -> Tensor:
+        """Return clean images of noisy ones whose sides are multiples of `multiple`."""
+
+
+class ScaleNorm(nn.Module):
+    r"""Batch normalisation without its additive terms: :math:`y = \gamma x / \sigma`.
+
+    σ is the standard deviation of a channel over the batch; in eval mode it is a running one, and
+    the layer is linear [1]_.
+
+    References
+    ----------
+    .. [1] S. Mohan et al., ICLR 2020, section 3.
+    """
+
+    running_var: Tensor
+
+    def __init__(self, channels: int, momentum: float = 0.1, epsilon: float = 1e-5) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+        self.momentum, self.epsilon = momentum, epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scale the channels of (n, C, H, W)."""
+        if self.training:
+            variance = x.var((0, 2, 3), correction=0)
+            with torch.no_grad():
+                self.running_var.lerp_(variance, self.momentum)
+        else:
+            variance = self.running_var
+        scale = self.weight * (variance + self.epsilon).rsqrt()
+        return x * scale[:, None, None]
+
+
+def convolution(before: int, after: int, bias: bool) -> nn.Conv2d:
+    """Return a 3 × 3 convolution that repeats the edges, so that it needs no constant there."""
+    return nn.Conv2d(before, after, 3, padding=1, bias=bias, padding_mode="replicate")
+
+
+def normalised(before: int, after: int, bias: bool) -> list[nn.Module]:
+    """Return convolution, batch normalisation, ReLU, with or without additive terms."""
+    # The shift of the normalisation makes a bias of the convolution before it superfluous.
+    norm = nn.BatchNorm2d(after) if bias else ScaleNorm(after)
+    return [convolution(before, after, False), norm, nn.ReLU(inplace=True)]
+
+
+def bounded(name: str, value: int, least: int, most: int) -> int:
+    """Return a whole number that sets the size of a network.
+
+    Raises
+    ------
+    OptionError
+        If it is none, or out of bounds.
+    """
+    if not (type(value) is int and least <= value <= most):
+        raise OptionError(
+            f"{name} = {value!r}",
+            expected=f"a whole number from {least} to {most}",
+            why="it sets the size of the network",
+            fix="recipes/unet-blind.toml holds an example",
+        )
+    return value

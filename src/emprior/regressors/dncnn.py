@@ -1,0 +1,57 @@
+"""A plain stack of convolutions that predicts the noise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from emprior.regressors.base import Regressor, bounded, convolution, normalised
+
+
+class DnCNN(Regressor):
+    r"""Convolution and ReLU, then with batch normalisation, then a convolution: the noise [1]_.
+
+    Without bias it is BF-DnCNN [2]_. For depth D and width W it has
+    :math:`9\,(2W + (D-2)\,W^2) + (D-2)\,W` parameters; with bias :math:`W + 1 + (D-2)\,W` more.
+
+    Parameters
+    ----------
+    depth : int
+        Convolutions, 20 in [2]_. Each widens the receptive field by one pixel on every side.
+    width : int
+        Channels between them, 64 in [1]_ and [2]_.
+    bias, pixel_size
+        As for `Regressor`.
+
+    Notes
+    -----
+    Edges are repeated, where [1]_ pads with zeros.
+
+    References
+    ----------
+    .. [1] K. Zhang, W. Zuo, Y. Chen, D. Meng, L. Zhang, IEEE Trans. Image Process. 26 (2017) 3142.
+    .. [2] S. Mohan, Z. Kadkhodaie, E. P. Simoncelli, C. Fernandez-Granda, ICLR 2020.
+    """
+
+    def __init__(self, *, depth: int, width: int, bias: bool, pixel_size: float) -> None:
+        super().__init__(bias=bias, pixel_size=pixel_size)
+        self.depth, self.width = bounded("depth", depth, 2, 64), bounded("width", width, 1, 512)
+        layers: list[nn.Module] = [convolution(1, width, bias), nn.ReLU(inplace=True)]
+        for _ in range(depth - 2):
+            layers += normalised(width, width, bias)
+        self.layers = nn.Sequential(*layers, convolution(width, 1, bias))
+        self.reach = depth
+
+    def regress(self, images: Tensor) -> Tensor:
+        """Subtract the predicted noise."""
+        return images - self.layers(images)
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments that build this architecture."""
+        return {
+            "depth": self.depth,
+            "width": self.width,
+            "bias": self.bias,
+            "pixel_size": self.pixel_size,
+        }
