@@ -134,9 +134,7 @@ def test_a_fresh_interpreter_knows_every_architecture(tmp_path):
     path = tmp_path / "network.safetensors"
     weights.save(path, _regressor("dncnn").float(), weights.Card())
     code = f"from emprior import weights; print(type(weights.load({str(path)!r})[0]).__name__)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "DnCNN"
 
 

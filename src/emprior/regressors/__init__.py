@@ -5,6 +5,6 @@ from emprior.regressors.dncnn import DnCNN
 from emprior.regressors.unet import UNet
 from emprior.stored import ARCHITECTURES
 
-ARCHITECTURES.update({"unet": UNet, "dncnn": DnCNN})
+ARCHITECTURES.update(unet=UNet, dncnn=DnCNN)
 
 __all__ = ["DnCNN", "Regressor", "UNet"]
