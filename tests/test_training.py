@@ -18,7 +18,8 @@ from emprior import weights
 from emprior.errors import FileError, OptionError, OutputError, RecipeError
 from emprior.recipes import load
 from emprior.training import AdversarialRecipe, TrainingRecipe, run_directory, train
-from emprior.training.adversarial import Adversarial, draw_crops, settle
+from emprior.training.adversarial import Adversarial, settle
+from emprior.training.crops import draw_crops
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -67,7 +68,7 @@ def _trainer(**sections) -> Adversarial:
 
 def _real(n=16):
     rng = np.random.default_rng(1)
-    return torch.from_numpy(draw_crops(Stripes(), _recipe(), n, rng))[:, None]
+    return torch.from_numpy(draw_crops(Stripes(), _recipe().data, 16, n, rng))[:, None]
 
 
 @pytest.fixture(autouse=True)
@@ -294,7 +295,7 @@ def test_crops_are_thinned_and_mirrored_as_the_recipe_says(flips, allowed):
             return SimpleNamespace(images=np.repeat(ramp[None], n, 0))
 
     recipe = _recipe(data={"stride": 2, "flips": flips})
-    crops = draw_crops(Ramp(), recipe, 200, np.random.default_rng(0))
+    crops = draw_crops(Ramp(), recipe.data, 16, 200, np.random.default_rng(0))
     thin = ramp[::2, ::2]
     variants = [thin, thin[:, ::-1], thin[::-1], thin[::-1, ::-1]]
     kinds = [next(k for k, v in enumerate(variants) if np.array_equal(v, crop)) for crop in crops]

@@ -18,10 +18,11 @@ from emprior.generators.encoder import OPTICS, RING, SPREAD
 from emprior.noise import Gaussian
 from emprior.specimen import Optics, Structure, View
 from emprior.training import ColumnsRecipe, TrainingRecipe, train
-from emprior.training.columns import judge, losses, schedule
+from emprior.training.columns import judge, losses
 from emprior.training.examples import Examples, ExampleSource, corrupt
 from emprior.training.recipe import NoiseRange
 from emprior.training.scattering import scattering_factors
+from emprior.training.trainer import schedule
 
 SHAPE, PIXEL, CELL = (72, 80), 0.2, (40.0, 40.0, 24.0)
 TYPICAL = {78: 4.0, 8: 6.0}

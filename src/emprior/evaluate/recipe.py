@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from emprior.denoisers import make
-from emprior.errors import OptionError, RecipeError
-from emprior.noise import ClippedPoisson, Gaussian, NoiseModel, Poisson
+from emprior.errors import RecipeError
+from emprior.noise_names import PAPER_NOISES, noise_model
 from emprior.recipes import Recipe
-
-PAPER_NOISES = ("none", "P(25)", "P(10)", "P(1)", "clipped P(1)", "G(0.1)", "G(0.5)", "G(1)")
-
-_NOISE = re.compile(r"(clipped )?([PG])\((\d+(?:\.\d+)?)\)")
 
 
 class Source(Recipe):
@@ -95,27 +90,3 @@ class EvaluationRecipe(Recipe):
                     fix="remove one, or give denoisers a label",
                 )
         return self
-
-
-def noise_model(label: str) -> NoiseModel | None:
-    """Return the noise that a column of the tables stands for; None for ``none``.
-
-    Raises
-    ------
-    OptionError
-        If the label has no meaning.
-    """
-    if label == "none":
-        return None
-    found = _NOISE.fullmatch(label)
-    value = float(found[3]) if found else 0.0
-    if not found or not value or (found[1] and found[2] == "G"):
-        raise OptionError(
-            f"a noise called {label!r}",
-            expected="none, P(s), clipped P(s) or G(sigma), with a positive number",
-            why="P(s) are counts of mean s·x divided by s, G(sigma) adds a normal deviate",
-            fix="write, for example, P(25), clipped P(1) or G(0.1)",
-        )
-    if found[2] == "G":
-        return Gaussian(value)
-    return ClippedPoisson(1 / value, 0.0, 1.0) if found[1] else Poisson(1 / value)

@@ -27,9 +27,10 @@ from emprior import metrics, records
 from emprior.api import check_options, denoise
 from emprior.errors import EmpriorWarning, ImageError, OptionError, OutputError
 from emprior.evaluate.frames import Frame, open_frames
-from emprior.evaluate.recipe import EvaluationRecipe, Row, noise_model
+from emprior.evaluate.recipe import EvaluationRecipe, Row
 from emprior.files import make_directory
 from emprior.micrograph import Micrograph
+from emprior.noise_names import noise_model
 from emprior.recipes import load
 from emprior.records import RECORDS
 

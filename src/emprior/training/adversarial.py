@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy, binary_cross_entropy_with_logits
 
-from emprior.errors import RecipeError
 from emprior.generators import DCGAN, Discriminator
 from emprior.generators.dcgan import initialise
 from emprior.stored import Stored
 from emprior.training.checkpoint import Part
+from emprior.training.crops import check_crops, draw_crops
 from emprior.training.recipe import AdversarialRecipe
 from emprior.training.trainer import Figures, Micrographs, follow, start_from
 
@@ -50,7 +50,7 @@ class Adversarial:
         device: torch.device,
         rng: np.random.Generator,
     ) -> None:
-        _check_crops(recipe, data)
+        check_crops(data, recipe.data, recipe.generator.size, "generator.size")
         self.recipe, self.data, self.device = recipe, data, device
         self.settings = settings = recipe.optimisation
         shape, pixel_size = recipe.generator, data.pixel_size * recipe.data.stride
@@ -91,9 +91,10 @@ class Adversarial:
 
     def draw(self, rng: np.random.Generator) -> Tensor:
         """Return a batch of clean crops, (n, 1, H, W)."""
-        return torch.from_numpy(draw_crops(self.data, self.recipe, self.settings.batch, rng))[
-            :, None
-        ]
+        return torch.from_numpy(self._crops(self.settings.batch, rng))[:, None]
+
+    def _crops(self, n: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        return draw_crops(self.data, self.recipe.data, self.recipe.generator.size, n, rng)
 
     def update(self, batch: Tensor, seen: int, used: float, rng: np.random.Generator) -> Figures:
         """Update the discriminator, then the generator, then the average.
@@ -159,7 +160,7 @@ class Adversarial:
 
     def data_picture(self, rng: np.random.Generator) -> NDArray[np.float32]:
         """Return training crops."""
-        return _table(draw_crops(self.data, self.recipe, _GRID**2, rng))
+        return _table(self._crops(_GRID**2, rng))
 
     @torch.no_grad()
     def picture(self, prior: Stored, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -189,27 +190,3 @@ def settle(generator: DCGAN, rng: np.random.Generator, batches: int = 32) -> Non
     generator.eval()
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
-
-
-def draw_crops(
-    data: Micrographs, recipe: AdversarialRecipe, n: int, rng: np.random.Generator
-) -> NDArray[np.float32]:
-    """Draw crops at the sampling of the generator, mirrored at random, (n, H, W)."""
-    stride, extent = recipe.data.stride, recipe.generator.size * recipe.data.stride
-    images = data.crops(n, (extent, extent), rng).images[:, ::stride, ::stride]
-    for axis in {"none": (), "horizontal": (2,), "both": (1, 2)}[recipe.data.flips]:
-        chosen = rng.random(n) < 0.5
-        images = np.where(chosen[:, None, None], np.flip(images, axis), images)
-    return np.ascontiguousarray(images, dtype=np.float32)
-
-
-def _check_crops(recipe: AdversarialRecipe, data: Micrographs) -> None:
-    extent = recipe.generator.size * recipe.data.stride
-    if extent > min(data.shape):
-        raise RecipeError(
-            f"crops of {extent} × {extent} pixels (size {recipe.generator.size}, stride "
-            f"{recipe.data.stride}) from images of {data.shape[0]} × {data.shape[1]}",
-            expected="crops that fit into the images",
-            why="each training image is cut from one simulated image",
-            fix="lower generator.size or data.stride, or simulate larger images",
-        )

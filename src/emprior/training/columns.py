@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 
 import numpy as np
 import torch
@@ -20,10 +19,9 @@ from emprior.training.checkpoint import Part
 from emprior.training.examples import Examples, ExampleSource
 from emprior.training.recipe import ColumnsRecipe
 from emprior.training.scattering import scattering_factors
-from emprior.training.trainer import Figures, follow, start_from
+from emprior.training.trainer import Figures, follow, schedule, start_from
 
 _MAPS, _OPTICS = 20.0, 0.1  # weights of the losses, which makes their gradients alike
-_RAMP = 100  # updates until the full learning rate
 _LARGEST = 1.0  # norm of the gradient
 _JUDGED, _SHOWN = 24, 6  # held-out frames
 
@@ -191,12 +189,6 @@ def judge(network: ColumnEncoder, truth: Examples) -> Figures:
         "held_out_tilt_rmse": tilt.sqrt().item(),
         "held_out_thickness_rmse": error[at["thickness"]].sqrt().item(),
     }
-
-
-def schedule(step: int, used: float, flat: float) -> float:
-    """Return the share of the learning rate: a ramp, a plateau, half a cosine down to nothing."""
-    fall = min(max(used - flat, 0) / (1 - flat), 1.0) if flat < 1 else 0.0
-    return min(1.0, step / _RAMP) * (1 + math.cos(math.pi * fall)) / 2
 
 
 def _check_crop(recipe: ColumnsRecipe, data: Dataset) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +18,8 @@ from emprior.training.checkpoint import Part
 
 Figures = dict[str, float]
 """Numbers of the log by name."""
+
+_RAMP = 100  # updates until the full learning rate
 
 
 class Micrographs(Protocol):
@@ -103,7 +107,7 @@ def start_from(network: Stored, name: str) -> None:
 
 @torch.no_grad()
 def follow(average: nn.Module, network: nn.Module, batch: int, seen: int, half_life: int) -> None:
-    """Move an average of weights towards the present ones.
+    """Move an average of weights, and of normalisation statistics, towards the present ones.
 
     Parameters
     ----------
@@ -117,5 +121,13 @@ def follow(average: nn.Module, network: nn.Module, batch: int, seen: int, half_l
     """
     bounded = min(half_life, seen / 20)
     weight = 1 - 0.5 ** (batch / bounded) if bounded else 1.0
-    for mean, value in zip(average.parameters(), network.parameters(), strict=True):
-        mean.lerp_(value, weight)
+    means, values = (itertools.chain(n.parameters(), n.buffers()) for n in (average, network))
+    for mean, value in zip(means, values, strict=True):
+        if mean.is_floating_point():
+            mean.lerp_(value, weight)
+
+
+def schedule(step: int, used: float, flat: float) -> float:
+    """Return the share of the learning rate: a ramp, a plateau, half a cosine down to nothing."""
+    fall = min(max(used - flat, 0) / (1 - flat), 1.0) if flat < 1 else 0.0
+    return min(1.0, step / _RAMP) * (1 + math.cos(math.pi * fall)) / 2
