@@ -39,7 +39,7 @@ def test_crops_are_windows_of_the_images(data, rng):
     crops = data.crops(50, (6, 9), np.random.default_rng(4))
     assert crops.images.dtype == np.float32
     for image, i, (row, column) in zip(crops.images, crops.index, crops.corner, strict=True):
-        assert np.array_equal(image, data.image(i)[row : row + 6, column : column + 9])
+        assert np.array_equal(image[0], data.image(i)[row : row + 6, column : column + 9])
     assert set(crops.corner[:, 0]) == set(range(8))
     assert len(set(crops.index)) == 10
     again = data.crops(50, (6, 9), np.random.default_rng(4))

@@ -28,13 +28,14 @@ class Stripes:
     """Vertical stripes of period 8 pixels at any phase: one number tells an image."""
 
     pixel_size = 0.2
-    shape = (24, 40)
+    channels, shape = 1, (24, 40)
+    shown = (0.2, 0.7)
     hash = "stripes"
 
     def crops(self, n, shape, rng):
-        phase = rng.uniform(0, 2 * np.pi, (n, 1, 1))
+        phase = rng.uniform(0, 2 * np.pi, (n, 1, 1, 1))
         images = 0.45 + 0.1 * np.sin(2 * np.pi * np.arange(shape[1]) / 8 + phase)
-        return SimpleNamespace(images=np.broadcast_to(images, (n, *shape)).astype(np.float32))
+        return SimpleNamespace(images=np.broadcast_to(images, (n, 1, *shape)).astype(np.float32))
 
 
 def _recipe(images=160, **sections) -> AdversarialRecipe:
@@ -68,7 +69,7 @@ def _trainer(**sections) -> Adversarial:
 
 def _real(n=16):
     rng = np.random.default_rng(1)
-    return torch.from_numpy(draw_crops(Stripes(), _recipe().data, 16, n, rng))[:, None]
+    return torch.from_numpy(draw_crops(Stripes(), _recipe().data, 16, n, rng))
 
 
 @pytest.fixture(autouse=True)
@@ -292,13 +293,15 @@ def test_crops_are_thinned_and_mirrored_as_the_recipe_says(flips, allowed):
     class Ramp(Stripes):
         def crops(self, n, shape, rng):
             assert shape == (32, 32)
-            return SimpleNamespace(images=np.repeat(ramp[None], n, 0))
+            return SimpleNamespace(images=np.repeat(ramp[None, None], n, 0))
 
     recipe = _recipe(data={"stride": 2, "flips": flips})
     crops = draw_crops(Ramp(), recipe.data, 16, 200, np.random.default_rng(0))
     thin = ramp[::2, ::2]
     variants = [thin, thin[:, ::-1], thin[::-1], thin[::-1, ::-1]]
-    kinds = [next(k for k, v in enumerate(variants) if np.array_equal(v, crop)) for crop in crops]
+    kinds = [
+        next(k for k, v in enumerate(variants) if np.array_equal(v, crop)) for crop in crops[:, 0]
+    ]
     assert set(kinds) == allowed
     assert min(kinds.count(kind) for kind in allowed) > 25
 
@@ -317,7 +320,7 @@ def test_a_folder_in_use_is_not_overwritten(tmp_path):
     with pytest.raises(OutputError, match="holds no training run"):
         train(_recipe(), tmp_path / "mine", data=Stripes(), resume=True)
     (tmp_path / "file").write_text("x")
-    with pytest.raises(OutputError, match="cannot be created"):
+    with pytest.raises(OutputError, match="cannot be made"):
         train(_recipe(), tmp_path / "file" / "run", data=Stripes())
 
 

@@ -20,29 +20,12 @@ from numpy.typing import DTypeLike, NDArray
 
 from emprior.errors import FileError, OptionError, import_extra
 from emprior.specimen import Optics, Structure, View
+from emprior.stacks import Crops, windows
 
 FORMAT = 1
 ROOT = "zarr.json"
 
 Floats = NDArray[np.floating]
-
-
-@dataclass(frozen=True, eq=False)
-class Crops:
-    """Random windows of images.
-
-    Attributes
-    ----------
-    images : (n, h, w) ndarray
-    index : (n,) ndarray
-        The image that each was cut from.
-    corner : (n, 2) ndarray
-        Row and column in that image of each window's first pixel.
-    """
-
-    images: NDArray[np.float32]
-    index: NDArray[np.intp]
-    corner: NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +127,10 @@ class Dataset:
     manifest: dict[str, Any]
     structures: tuple[int, ...]
     _groups: dict[int, Any] = field(default_factory=dict, repr=False)
+
+    channels = 1
+    shown = (0.2, 0.7)
+    """Values shown as black and white, the same for all simulated images, to compare them."""
 
     @classmethod
     def open(cls, directory: str | Path) -> Dataset:
@@ -370,25 +357,17 @@ class Dataset:
             At most that of the images.
         rng : numpy.random.Generator
 
+        Returns
+        -------
+        Crops
+            Of one channel.
+
         Raises
         ------
         OptionError
             If the windows are larger than the images.
         """
-        (h, w), (H, W) = shape, self.shape
-        if not (0 < h <= H and 0 < w <= W):
-            raise OptionError(
-                f"crops of {h} × {w} pixels from images of {H} × {W}",
-                expected="crops no larger than the images",
-                why="nothing is known beyond their edges",
-                fix="choose smaller crops or simulate larger images",
-            )
-        index = rng.integers(len(self), size=n)
-        corner = rng.integers((H - h + 1, W - w + 1), size=(n, 2))
-        images = np.empty((n, h, w), np.float32)
-        for image, i, (row, column) in zip(images, index, corner, strict=True):
-            image[:] = self._stack[i, row : row + h, column : column + w]
-        return Crops(images, index, corner)
+        return windows(self._stack[:, None], n, shape, rng)
 
     def fingerprints(self) -> set[str]:
         """Return the fingerprints of the structures, see `Structure.fingerprint`."""

@@ -54,10 +54,17 @@ class Adversarial:
         self.recipe, self.data, self.device = recipe, data, device
         self.settings = settings = recipe.optimisation
         shape, pixel_size = recipe.generator, data.pixel_size * recipe.data.stride
-        self.generator = DCGAN(size=shape.size, nz=shape.nz, ngf=shape.ngf, pixel_size=pixel_size)
+        self.generator = DCGAN(
+            size=shape.size,
+            nz=shape.nz,
+            ngf=shape.ngf,
+            pixel_size=pixel_size,
+            channels=data.channels,
+        )
         self.discriminator = Discriminator(
             size=shape.size,
             ndf=recipe.discriminator.ndf,
+            channels=data.channels,
             redesigned=recipe.discriminator.redesigned,
         )
         for network in (self.generator, self.discriminator):
@@ -90,8 +97,8 @@ class Adversarial:
                 start_from(generator, start)
 
     def draw(self, rng: np.random.Generator) -> Tensor:
-        """Return a batch of clean crops, (n, 1, H, W)."""
-        return torch.from_numpy(self._crops(self.settings.batch, rng))[:, None]
+        """Return a batch of clean crops, (n, C, H, W)."""
+        return torch.from_numpy(self._crops(self.settings.batch, rng))
 
     def _crops(self, n: int, rng: np.random.Generator) -> NDArray[np.float32]:
         return draw_crops(self.data, self.recipe.data, self.recipe.generator.size, n, rng)
@@ -166,11 +173,13 @@ class Adversarial:
     def picture(self, prior: Stored, rng: np.random.Generator) -> NDArray[np.float32]:
         """Return samples of the generator."""
         assert isinstance(prior, DCGAN)
-        return _table(prior(prior.sample_latent(_GRID**2, rng))[:, 0].cpu().numpy())
+        return _table(prior(prior.sample_latent(_GRID**2, rng)).cpu().numpy())
 
 
 def _table(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    return images.reshape(_GRID, _GRID, *images.shape[1:])
+    """Lay images (n, C, H, W) out as `folder.write_table` takes them."""
+    table = images.reshape(_GRID, _GRID, *images.shape[1:])
+    return table[:, :, 0] if table.shape[2] == 1 else np.moveaxis(table, 2, -1)
 
 
 @torch.no_grad()

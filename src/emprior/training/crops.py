@@ -26,13 +26,12 @@ def draw_crops(
 
     Returns
     -------
-    (n, …, size, size) ndarray
-        With channels where the data has them.
+    (n, C, size, size) ndarray
     """
     stride, extent = settings.stride, size * settings.stride
     images = data.crops(n, (extent, extent), rng).images[..., ::stride, ::stride]
     for axis in {"none": (), "horizontal": (-1,), "both": (-2, -1)}[settings.flips]:
-        chosen = (rng.random(n) < 0.5).reshape(n, *[1] * (images.ndim - 1))
+        chosen = (rng.random(n) < 0.5).reshape(n, 1, 1, 1)
         images = np.where(chosen, np.flip(images, axis), images)
     return np.ascontiguousarray(images, dtype=np.float32)
 
@@ -59,6 +58,6 @@ def check_crops(data: Micrographs, settings: CropData, size: int, setting: str) 
             f"crops of {extent} × {extent} pixels ({setting} {size}, stride {settings.stride}) "
             f"from images of {data.shape[0]} × {data.shape[1]}",
             expected="crops that fit into the images",
-            why="each training image is cut from one simulated image",
-            fix=f"lower {setting} or data.stride, or simulate larger images",
+            why="each training image is cut from one image of the data",
+            fix=f"lower {setting} or data.stride, or take larger images",
         )

@@ -95,7 +95,7 @@ class ExampleSource:
         maps = np.empty((n, 2 * len(self.elements), size, size), np.float32)
         deviations, optics = np.empty(n, np.float32), np.empty((n, len(OPTICS)), np.float32)
         for k, (clean, i, corner) in enumerate(
-            zip(crops.images, crops.index, crops.corner, strict=True)
+            zip(crops.images[:, 0], crops.index, crops.corner, strict=True)
         ):
             truth = self._truth(int(i))
             unit, origin = np.exp(_UNIT * rng.standard_normal()), _ORIGIN * rng.standard_normal()

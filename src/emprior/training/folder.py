@@ -13,8 +13,6 @@ from emprior.errors import OutputError, RecipeError
 from emprior.files import make_directory, replacing
 from emprior.training.recipe import TrainingRecipe
 
-_SHOWN = (0.2, 0.7)  # clean values shown as black and white, the same in all pictures to compare
-
 
 def run_directory(name: str | Path) -> Path:
     """Return the folder of a run: a path as it is, a bare name among the runs.
@@ -85,13 +83,23 @@ def cut_log(path: Path, step: int) -> None:
         temporary.write_text("".join(kept), encoding="utf-8")
 
 
-def write_table(path: Path, images: NDArray[np.float32]) -> None:
-    """Write a table of images, (R, C, H, W), as one PNG in a fixed grey scale."""
+def write_table(path: Path, images: NDArray[np.float32], shown: tuple[float, float]) -> None:
+    """Write a table of images as one PNG.
+
+    Parameters
+    ----------
+    path : Path
+    images : (R, C, H, W) or (R, C, H, W, 3) ndarray
+        Grey, or in colour.
+    shown : (low, high)
+        Values that become black and white.
+    """
     from skimage.io import imsave
     from skimage.util import montage
 
-    low, high = _SHOWN
-    shown = np.clip((images - low) / (high - low), 0, 1).reshape(-1, *images.shape[2:])
-    table = montage(shown, fill=0.0, padding_width=2, grid_shape=images.shape[:2])
+    low, high = shown
+    scaled = np.clip((images - low) / (high - low), 0, 1).reshape(-1, *images.shape[2:])
+    colour = {"channel_axis": 3, "fill": (0.0,) * 3} if scaled.ndim == 4 else {"fill": 0.0}
+    table = montage(scaled, padding_width=2, grid_shape=images.shape[:2], **colour)
     with replacing(path) as temporary:
         imsave(temporary, (255 * table).round().astype(np.uint8), check_contrast=False)

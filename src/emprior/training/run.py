@@ -123,7 +123,7 @@ def train(
         trainer.begin(recipe.start)
     folder.prepare(run, recipe, data.hash, resume)
     facts = checkpoint.read(newest, trainer.parts) if newest else {}
-    return _Run(recipe, run, trainer, data.hash, facts).loop(progress)
+    return _Run(recipe, run, trainer, data, facts).loop(progress)
 
 
 class _Run:
@@ -134,10 +134,10 @@ class _Run:
         recipe: TrainingRecipe,
         path: Path,
         trainer: Trainer,
-        data_hash: str,
+        data: Micrographs,
         facts: dict[str, Any],
     ) -> None:
-        self.recipe, self.path, self.trainer, self.data_hash = recipe, path, trainer, data_hash
+        self.recipe, self.path, self.trainer, self.data = recipe, path, trainer, data
         self.step: int = facts.get("step", 0)
         self.seconds: float = facts.get("seconds", 0.0)
         folder.cut_log(path / "log.jsonl", self.step)
@@ -158,7 +158,8 @@ class _Run:
     def loop(self, progress: Callable[[float], object] | None) -> Outcome:
         output, picture = self.recipe.output, self.path / "samples" / "data.png"
         if not picture.exists():
-            folder.write_table(picture, self.trainer.data_picture(_stream(self.recipe, _DATA, 0)))
+            table = self.trainer.data_picture(_stream(self.recipe, _DATA, 0))
+            folder.write_table(picture, table, self.data.shown)
         started = time.monotonic() - self.seconds
         with (
             (self.path / "log.jsonl").open("a", encoding="utf-8", buffering=1) as log,
@@ -212,10 +213,10 @@ class _Run:
         """Write the prior and a picture of what it does."""
         prior = self.trainer.export(_stream(self.recipe, _SETTLE, self.step))
         table = self.trainer.picture(prior, _stream(self.recipe, _SAMPLES, 0))
-        folder.write_table(self.path / "samples" / f"{self.step:09d}.png", table)
+        folder.write_table(self.path / "samples" / f"{self.step:09d}.png", table, self.data.shown)
         card = weights.Card(
             text=self.recipe.card,
-            data=self.data_hash,
+            data=self.data.hash,
             recipe=self.recipe.to_dict(),
             seed=self.recipe.seed,
             images=self.images,

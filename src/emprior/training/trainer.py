@@ -37,8 +37,16 @@ class Micrographs(Protocol):
     def shape(self) -> tuple[int, int]:
         """Rows and columns of every image."""
 
+    @property
+    def channels(self) -> int:
+        """1 for grey images, 3 for colour."""
+
+    @property
+    def shown(self) -> tuple[float, float]:
+        """Values shown as black and white in pictures."""
+
     def crops(self, n: int, shape: tuple[int, int], rng: np.random.Generator) -> Any:
-        """Draw n crops; the result's ``images`` is (n, h, w) float32."""
+        """Draw n crops: their ``images``, (n, C, h, w) float32, and the ``index`` of each."""
 
 
 class Trainer(Protocol):
@@ -75,10 +83,10 @@ class Trainer(Protocol):
         """Return the prior, in eval mode."""
 
     def data_picture(self, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Return what is trained on as a table of images, (R, C, H, W)."""
+        """Return what is trained on as a table of images, (R, C, H, W) or (R, C, H, W, 3)."""
 
     def picture(self, prior: Stored, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Return what an exported prior does as a table of images, (R, C, H, W)."""
+        """Return what an exported prior does, as such a table."""
 
 
 def start_from(network: Stored, name: str) -> None:
