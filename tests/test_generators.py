@@ -12,7 +12,16 @@ from emprior.stored import ARCHITECTURES, Stored
 
 # One small description of each generator that files can hold: adding one buys every law below.
 EXAMPLES = {
-    "dcgan": {"type": "dcgan", "size": 16, "nz": 5, "ngf": 4, "pixel_size": 0.4, "channels": 2}
+    "dcgan": {"type": "dcgan", "size": 16, "nz": 5, "ngf": 4, "pixel_size": 0.4, "channels": 2},
+    "conditional-dcgan": {
+        "type": "conditional-dcgan",
+        "size": 16,
+        "nz": 3,
+        "ngf": 4,
+        "pixel_size": 0.4,
+        "names": ["defocus", "tilt_rows"],
+        "channels": 1,
+    },
 }
 
 
@@ -83,6 +92,14 @@ def test_paper_generator_has_12_1_million_parameters():
     with torch.device("meta"):
         paper = DCGAN(size=512, nz=50, ngf=64, pixel_size=0.0489)
     assert sum(p.numel() for p in paper.parameters()) / 1e6 == pytest.approx(12.1, abs=0.05)
+
+
+def test_colour_networks_are_those_of_the_pytorch_tutorial():
+    with torch.device("meta"):
+        generator = DCGAN(size=64, nz=100, ngf=64, pixel_size=1.0, channels=3)
+        discriminator = Discriminator(size=64, ndf=64, channels=3)
+    assert sum(p.numel() for p in generator.parameters()) == 3_576_704
+    assert sum(p.numel() for p in discriminator.parameters()) == 2_765_568
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from runs import assert_same_runs, one_thread, read_log
 from safetensors.torch import load_file
 
 from emprior import weights
 from emprior.errors import FileError, OptionError, OutputError, RecipeError
+from emprior.natural import open_images
 from emprior.recipes import load
 from emprior.training import AdversarialRecipe, TrainingRecipe, run_directory, train
-from emprior.training.adversarial import Adversarial, settle
+from emprior.training.adversarial import Adversarial, Batch, settle
 from emprior.training.crops import draw_crops
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -56,7 +58,8 @@ def _recipe(images=160, **sections) -> AdversarialRecipe:
         "output": {"log": 1, "checkpoint": 4, "samples": 6},
     }
     for key, section in sections.items():
-        values[key] = {**values[key], **section} if isinstance(section, dict) else section
+        both = isinstance(section, dict) and key in values
+        values[key] = {**values[key], **section} if both else section
     recipe = TrainingRecipe.from_dict(values)
     assert isinstance(recipe, AdversarialRecipe)
     return recipe
@@ -218,6 +221,70 @@ def test_what_a_run_writes(tmp_path):
     assert card.images == 160
 
 
+def test_priors_are_kept_where_the_recipe_says_so(tmp_path):
+    train(_recipe(output={"keep_priors": True}), tmp_path / "run", data=Stripes())
+    kept = sorted((tmp_path / "run" / "priors").iterdir())
+    assert [path.name for path in kept] == ["000000006.safetensors", "000000010.safetensors"]
+    cards = [weights.read_card(path) for path in kept]
+    assert [card.images for card in cards] == [96, 160]
+    last = load_file(kept[1])
+    assert all(
+        torch.equal(value, last[key])
+        for key, value in load_file(tmp_path / "run" / "prior.safetensors").items()
+    )
+    first = load_file(kept[0])
+    assert not torch.equal(first["layers.0.weight"], last["layers.0.weight"])
+
+
+def test_runs_from_before_a_setting_existed_resume(tmp_path):
+    train(_recipe(images=80), tmp_path / "run", data=Stripes())
+    record = tmp_path / "run" / "recipe.json"
+    values = json.loads(record.read_text())
+    del values["data"]["type"], values["optimisation"]["discriminator_updates"]
+    del values["conditions"], values["output"]["keep_priors"]
+    record.write_text(json.dumps(values))
+    assert train(_recipe(), tmp_path / "run", data=Stripes(), resume=True).step == 10
+
+
+# --- other images than simulated ones ------------------------------------------------------------
+
+
+@pytest.fixture
+def pictures(rng, tmp_path):
+    """A folder of pictures, (16, 24), in one colour each."""
+    for i in range(5):
+        colour = rng.integers(0, 256, 3).astype(np.uint8)
+        file = tmp_path / "pictures" / f"{i}.png"
+        file.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.broadcast_to(colour, (16, 24, 3)).copy()).save(file)
+    return tmp_path / "pictures"
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_pictures_are_trained_on_in_colour_or_grey(pictures, tmp_path, colour):
+    recipe = _recipe(data={"path": str(pictures), "type": "natural", "colour": colour})
+    outcome = train(recipe, tmp_path / "run")
+    prior, card = weights.load(outcome.prior)
+    assert prior.channels == (3 if colour else 1)
+    assert card.data == open_images(pictures, colour=colour).hash
+    for name in ("data", "000000010"):
+        table = np.asarray(Image.open(tmp_path / "run" / "samples" / f"{name}.png"))
+        assert table.ndim == (3 if colour else 2)
+    data = np.asarray(Image.open(tmp_path / "run" / "samples" / "data.png"))
+    shown = {tuple(pixel) for pixel in data.reshape(-1, 3).tolist()} if colour else set(data.flat)
+    originals = open_images(pictures, colour=colour).values[:, :, 0, 0]
+    assert shown - {(0, 0, 0), 0} <= {tuple(c) if colour else c[0] for c in originals.tolist()}
+
+
+def test_movies_are_trained_on(rng, tmp_path):
+    np.save(tmp_path / "movie.npy", rng.uniform(1, 9, (3, 20, 30)))
+    data = {"path": str(tmp_path / "movie.npy"), "type": "movie"}
+    with pytest.raises(OptionError, match="pixel size"):
+        train(_recipe(data=data), tmp_path / "run")
+    outcome = train(_recipe(data={**data, "pixel_size": 0.3}), tmp_path / "run")
+    assert weights.load(outcome.prior)[0].pixel_size == 0.3
+
+
 # --- the losses, rates and averages are those that the recipe names ------------------------------
 
 
@@ -230,7 +297,7 @@ def _by_hand(p_real, p_fake, label):
 def test_losses_are_the_papers_equation_3(loss, label):
     settings = {"loss": loss, "real_label": label}
     trainer, twin = _trainer(optimisation=settings), _trainer(optimisation=settings)
-    figures = trainer.update(_real(), 16, 0.0, np.random.default_rng(2))
+    figures = trainer.update(Batch(_real()), 16, 0.0, np.random.default_rng(2))
     with torch.no_grad():
         z = twin.generator.sample_latent(16, np.random.default_rng(2))
         p_real = twin.discriminator(_real()).sigmoid().numpy()
@@ -240,11 +307,65 @@ def test_losses_are_the_papers_equation_3(loss, label):
     assert figures["fake_before"] == pytest.approx(p_fake.mean(), rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("loss", "label", "of_real", "of_fake", "as_real"),
+    [
+        (
+            "least-squares",
+            0.9,
+            lambda s: (s - 0.9) ** 2 / 2,
+            lambda s: s**2 / 2,
+            lambda s: (s - 1) ** 2 / 2,
+        ),
+        ("hinge", 1.0, lambda s: np.maximum(0, 1 - s), lambda s: np.maximum(0, 1 + s), np.negative),
+    ],
+)
+def test_other_losses_are_those_of_their_papers(loss, label, of_real, of_fake, as_real):
+    settings = {"loss": loss, "real_label": label}
+    trainer, twin = _trainer(optimisation=settings), _trainer(optimisation=settings)
+    figures = trainer.update(Batch(_real()), 16, 0.0, np.random.default_rng(2))
+    with torch.no_grad():
+        z = twin.generator.sample_latent(16, np.random.default_rng(2))
+        on_real = twin.discriminator(_real()).numpy()
+        on_fake = twin.discriminator(twin.generator(z)).numpy()
+        after = trainer.discriminator(twin.generator(z)).numpy()
+    assert figures["discriminator_loss"] == pytest.approx(
+        of_real(on_real).mean() + of_fake(on_fake).mean(), rel=1e-4
+    )
+    assert figures["generator_loss"] == pytest.approx(as_real(after).mean(), rel=1e-3)
+    assert figures["real"] == pytest.approx(on_real.mean(), rel=1e-4)
+
+
+def test_every_loss_moves_the_weights_elsewhere():
+    ends = set()
+    for loss in ("logits", "least-squares", "hinge"):
+        trainer = _trainer(optimisation={"loss": loss, "real_label": 1.0})
+        for step in range(1, 4):
+            trainer.update(Batch(_real()), 16 * step, 0.0, np.random.default_rng(step))
+        ends.add(next(trainer.generator.parameters()).detach().numpy().tobytes())
+    assert len(ends) == 3
+
+
+def test_the_generator_waits_for_its_turn():
+    trainer = _trainer(optimisation={"discriminator_updates": 3})
+    moved = []
+    for step in range(1, 8):
+        before = [
+            next(network.parameters()).clone()
+            for network in (trainer.generator, trainer.discriminator)
+        ]
+        trainer.update(Batch(_real()), 16 * step, 0.0, np.random.default_rng(step))
+        after = [next(n.parameters()) for n in (trainer.generator, trainer.discriminator)]
+        moved.append([not torch.equal(x, y) for x, y in zip(before, after, strict=True)])
+    assert [generator for generator, _ in moved] == [step % 3 == 0 for step in range(1, 8)]
+    assert all(discriminator for _, discriminator in moved)
+
+
 def test_each_network_has_its_own_learning_rate():
     trainer = _trainer(optimisation={"generator_rate": 1e-4, "discriminator_rate": 4e-4})
     networks = (trainer.generator, trainer.discriminator)
     before = [[p.clone() for p in network.parameters()] for network in networks]
-    trainer.update(_real(), 16, 0.0, np.random.default_rng(2))
+    trainer.update(Batch(_real()), 16, 0.0, np.random.default_rng(2))
     for network, old, rate in zip(networks, before, (1e-4, 4e-4), strict=True):
         steps = [(p - q).abs().max().item() for p, q in zip(network.parameters(), old, strict=True)]
         # The first step of Adam is the learning rate for every weight that has a gradient.
@@ -257,7 +378,7 @@ def test_the_average_has_the_half_life_of_the_recipe(half_life, rule):
     expected = next(trainer.generator.parameters()).detach().double()
     for step in range(1, 8):
         seen = step * 200
-        trainer.update(_real(), seen, 0.0, np.random.default_rng(step))
+        trainer.update(Batch(_real()), seen, 0.0, np.random.default_rng(step))
         keep = 0.5 ** (16 / rule(seen)) if half_life else 0.0
         weight = next(trainer.generator.parameters()).detach().double()
         expected = keep * expected + (1 - keep) * weight
@@ -376,6 +497,14 @@ def test_a_missing_data_set_or_device_is_said_before_anything_is_written(tmp_pat
         ({"optimisation": {"betas": [0.5, 1.0]}}, "optimisation.betas.1 = 1.0"),
         ({"optimisation": {"generater_rate": 1e-3}}, "did you mean 'generator_rate'"),
         ({"data": {"flips": "diagonal"}}, "data.flips = 'diagonal'"),
+        ({"data": {"type": "film"}}, "data = .*\n.*'simulated', 'natural', 'movie'"),
+        ({"data": {"colour": True}}, "unknown key data.colour.*\n.*path, stride, flips, type\n"),
+        ({"data": {"type": "natural", "color": True}}, "did you mean 'colour'"),
+        ({"optimisation": {"loss": "hinge"}}, "real_label = 0.9 with loss = 'hinge'"),
+        ({"optimisation": {"loss": "wasserstein"}}, "loss = 'wasserstein'"),
+        ({"optimisation": {"discriminator_updates": 0}}, "discriminator_updates = 0"),
+        ({"conditions": {"names": ["dose"]}}, "names.0 = 'dose'"),
+        ({"conditions": {"names": ["tilt", "tilt"]}}, "names = \\['tilt', 'tilt'\\]"),
         ({"budget": {"minutes": 0}}, "budget.minutes = 0"),
         ({"kind": "diffusion"}, "kind = 'diffusion'.*\n.*'adversarial', 'columns'"),
     ],

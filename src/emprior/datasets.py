@@ -249,6 +249,29 @@ class Dataset:
         """Return the beam tilt along +column and along +row of an image [rad]."""
         return self.view(i).image_tilt(self.optics(i))
 
+    def condition(self, name: str) -> NDArray[np.float64]:
+        """Return one condition of all images, (len,).
+
+        Parameters
+        ----------
+        name : {"defocus", "thickness", "tilt_columns", "tilt_rows"}
+            Lengths in Å; the tilt along +column and along +row in rad.
+        """
+        images = range(len(self))
+        match name:
+            case "defocus":
+                return np.array([self.optics(i).defocus for i in images])
+            case "thickness":  # the last edge of the cell, see `Structure`
+                return np.array([self.attributes(self.structure_id(i))["cell"][2] for i in images])
+            case "tilt_columns" | "tilt_rows":
+                return np.array([self.tilt(i)[name == "tilt_rows"] for i in images])
+        raise OptionError(
+            f"the condition {name!r}",
+            expected="one of defocus, thickness, tilt_columns, tilt_rows",
+            why="nothing else is known by a name",
+            fix="choose from them, or look into `optics` and `attributes`",
+        )
+
     def structure_id(self, i: int) -> int:
         """Return the number of an image's structure."""
         return self._index[i][0]

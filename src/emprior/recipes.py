@@ -107,11 +107,12 @@ def _explain(error: ValidationError, kind: type[Recipe], source: str) -> RecipeE
         return RecipeError(
             f"{source}: {cause.got}{more}", expected=cause.expected, why=cause.why, fix=cause.fix
         )
-    *parents, key = [str(part) for part in first["loc"]] or [""]
+    *parents, key = _walk(kind, first["loc"])[0] or [""]
     name = ".".join([*parents, key]) or "the recipe"
     if first["type"] in ("extra_forbidden", "missing"):
         section = ".".join(parents) or "the top level"
-        valid = _keys(kind, first["loc"][:-1])
+        models = _walk(kind, first["loc"][:-1])[1]
+        valid = list(dict.fromkeys(field for model in models for field in model.model_fields))
         if first["type"] == "missing":
             return RecipeError(
                 f"{source}: no {name}{more}",
@@ -137,16 +138,32 @@ def _explain(error: ValidationError, kind: type[Recipe], source: str) -> RecipeE
     )
 
 
-def _keys(kind: type[Recipe], location: Sequence[int | str]) -> list[str]:
-    """Return the valid keys of the section at a location in a recipe, in their order."""
+def _walk(
+    kind: type[Recipe], location: Sequence[int | str]
+) -> tuple[list[str], list[type[BaseModel]]]:
+    """Return the keys that lead to a location as people write them, and the models found there."""
+    keys: list[str] = []
     found: list[type[BaseModel]] = [kind]
     for part in location:
-        deeper: list[type[BaseModel]] = []
-        for model in found:
-            field = model.model_fields.get(str(part))
-            deeper += _models(field.annotation) if field else []
-        found = deeper or found  # an index or the tag of a union leads no deeper
-    return list(dict.fromkeys(name for model in found for name in model.model_fields))
+        fields = [model.model_fields[part] for model in found if part in model.model_fields]
+        tagged = [model for model in found if part in _tags(model)]
+        if tagged and not fields:  # of a union, not written
+            found = tagged
+            continue
+        keys.append(str(part))
+        deeper = [model for field in fields for model in _models(field.annotation)]
+        found = deeper or found  # an index leads no deeper
+    return keys, found
+
+
+def _tags(model: type[BaseModel]) -> set[Any]:
+    """Return the values of a model's literal fields, one of which tells it from its siblings."""
+    return {
+        value
+        for field in model.model_fields.values()
+        if typing.get_origin(field.annotation) is typing.Literal
+        for value in typing.get_args(field.annotation)
+    }
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

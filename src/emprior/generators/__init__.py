@@ -2,17 +2,22 @@
 
 from emprior.generators.base import Generator
 from emprior.generators.columns import ColumnGenerator, Element, Scene
+from emprior.generators.conditional import ConditionalDCGAN, ConditionalDiscriminator
 from emprior.generators.dcgan import DCGAN, Discriminator
 from emprior.generators.encoder import ColumnEncoder
 from emprior.generators.multislice import Multislice
 from emprior.stored import ARCHITECTURES
 
-ARCHITECTURES.update({"dcgan": DCGAN, "columns": ColumnEncoder})
+ARCHITECTURES.update(
+    {"dcgan": DCGAN, "conditional-dcgan": ConditionalDCGAN, "columns": ColumnEncoder}
+)
 
 __all__ = [
     "DCGAN",
     "ColumnEncoder",
     "ColumnGenerator",
+    "ConditionalDCGAN",
+    "ConditionalDiscriminator",
     "Discriminator",
     "Element",
     "Generator",

@@ -159,12 +159,15 @@ class Discriminator(nn.Module):
 def initialise(network: nn.Module, rng: np.random.Generator) -> None:
     """Draw the paper's initial weights in place.
 
-    Convolutions from N(0, 0.02), BatchNorm weights from N(1, 0.02), BatchNorm biases zero.
+    Convolutions from N(0, 0.02), BatchNorm weights from N(1, 0.02), biases zero. Fully connected
+    layers, which the paper has none of, keep the variance of their input.
     """
     for module in network.modules():
-        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d)):
-            normalisation = isinstance(module, nn.BatchNorm2d)
-            values = rng.normal(1.0 if normalisation else 0.0, 0.02, tuple(module.weight.shape))
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.Linear)):
+            mean, deviation = (1.0 if isinstance(module, nn.BatchNorm2d) else 0.0), 0.02
+            if isinstance(module, nn.Linear):
+                deviation = module.in_features**-0.5
+            values = rng.normal(mean, deviation, tuple(module.weight.shape))
             module.weight.copy_(torch.from_numpy(values))
             if module.bias is not None:
                 module.bias.zero_()

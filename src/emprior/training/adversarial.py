@@ -8,22 +8,44 @@ the exported generator is a moving average over the training.
 from __future__ import annotations
 
 import copy
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy, binary_cross_entropy_with_logits
 
-from emprior.generators import DCGAN, Discriminator
+from emprior.generators import (
+    DCGAN,
+    ConditionalDCGAN,
+    ConditionalDiscriminator,
+    Discriminator,
+)
 from emprior.generators.dcgan import initialise
 from emprior.stored import Stored
+from emprior.training.adversarial_losses import belief, discriminator_loss, generator_loss
 from emprior.training.checkpoint import Part
-from emprior.training.crops import check_crops, draw_crops
+from emprior.training.conditions import Conditions
+from emprior.training.crops import Drawn, check_crops, draw
 from emprior.training.recipe import AdversarialRecipe
 from emprior.training.trainer import Figures, Micrographs, follow, start_from
 
 _GRID = 6  # samples along each side of a picture
+
+
+class Batch(NamedTuple):
+    """What the discriminator is shown as real.
+
+    Attributes
+    ----------
+    images : (n, C, H, W) Tensor
+        Clean crops, vacuum 0.45.
+    conditions : (n, P) Tensor, optional
+        Those that each was imaged under.
+    """
+
+    images: Tensor
+    conditions: Tensor | None = None
 
 
 class Adversarial:
@@ -40,7 +62,9 @@ class Adversarial:
     Raises
     ------
     RecipeError
-        If the crops do not fit into the images.
+        If the crops do not fit into the images, or the data does not tell the conditions.
+    OptionError
+        If a condition does not vary.
     """
 
     def __init__(
@@ -53,20 +77,11 @@ class Adversarial:
         check_crops(data, recipe.data, recipe.generator.size, "generator.size")
         self.recipe, self.data, self.device = recipe, data, device
         self.settings = settings = recipe.optimisation
-        shape, pixel_size = recipe.generator, data.pixel_size * recipe.data.stride
-        self.generator = DCGAN(
-            size=shape.size,
-            nz=shape.nz,
-            ngf=shape.ngf,
-            pixel_size=pixel_size,
-            channels=data.channels,
+        self.conditions = (
+            Conditions(recipe.conditions, data, recipe.data) if recipe.conditions else None
         )
-        self.discriminator = Discriminator(
-            size=shape.size,
-            ndf=recipe.discriminator.ndf,
-            channels=data.channels,
-            redesigned=recipe.discriminator.redesigned,
-        )
+        self.generator = _generator(recipe, data, self.conditions)
+        self.discriminator = _discriminator(recipe, data, self.conditions)
         for network in (self.generator, self.discriminator):
             initialise(network, rng)
             # Twice as fast on CPUs as the default layout.
@@ -96,20 +111,21 @@ class Adversarial:
             for generator in (self.generator, self.average):
                 start_from(generator, start)
 
-    def draw(self, rng: np.random.Generator) -> Tensor:
-        """Return a batch of clean crops, (n, C, H, W)."""
-        return torch.from_numpy(self._crops(self.settings.batch, rng))
+    def draw(self, rng: np.random.Generator) -> Batch:
+        """Return a batch."""
+        drawn = self._draw(self.settings.batch, rng)
+        told = torch.from_numpy(self.conditions.of(drawn)) if self.conditions else None
+        return Batch(torch.from_numpy(drawn.images), told)
 
-    def _crops(self, n: int, rng: np.random.Generator) -> NDArray[np.float32]:
-        return draw_crops(self.data, self.recipe.data, self.recipe.generator.size, n, rng)
+    def _draw(self, n: int, rng: np.random.Generator) -> Drawn:
+        return draw(self.data, self.recipe.data, self.recipe.generator.size, n, rng)
 
-    def update(self, batch: Tensor, seen: int, used: float, rng: np.random.Generator) -> Figures:
-        """Update the discriminator, then the generator, then the average.
+    def update(self, batch: Batch, seen: int, used: float, rng: np.random.Generator) -> Figures:
+        """Update the discriminator, then the generator when it is its turn, then the average.
 
         Parameters
         ----------
-        batch : (n, C, H, W) tensor
-            Clean crops, vacuum 0.45.
+        batch : Batch
         seen : int
             Real images seen, these included.
         used : float
@@ -120,40 +136,45 @@ class Adversarial:
         Returns
         -------
         dict
-            Losses, and the mean probability of being real that the discriminator gives to real
-            and generated images before its update, and to generated ones after it.
+            Losses, and what the discriminator believes of real and generated images before its
+            update, and of generated ones after it: the mean probability of being real, or the
+            mean score where the loss makes no probability of it.
         """
-        real = batch.to(self.device)
-        fake = self.generator(self.generator.sample_latent(len(real), rng))
+        loss, real = self.settings.loss, batch.images.to(self.device)
+        z = self.generator.sample_latent(len(real), rng)
+        if batch.conditions is not None:
+            assert isinstance(self.generator, ConditionalDCGAN)
+            z = self.generator.given(z, batch.conditions.to(self.device))
+        fake = self.generator(z)
 
         self.discriminator_adam.zero_grad()
         # Two passes, so that batch normalisation never mixes real images with generated ones.
-        on_real, on_fake = self.discriminator(real), self.discriminator(fake.detach())
-        discriminator_loss = self._loss(on_real, self.settings.real_label) + self._loss(on_fake, 0)
-        discriminator_loss.backward()
+        on_real, on_fake = self._judge(real, z), self._judge(fake.detach(), z)
+        at_discriminator = discriminator_loss(loss, on_real, on_fake, self.settings.real_label)
+        at_discriminator.backward()
         self.discriminator_adam.step()
 
         self.generator_adam.zero_grad()
-        on_fake_after = self.discriminator(fake)
-        generator_loss = self._loss(on_fake_after, 1)
-        generator_loss.backward()
-        self.generator_adam.step()
+        on_fake_after = self._judge(fake, z)
+        at_generator = generator_loss(loss, on_fake_after)
+        if seen // len(real) % self.settings.discriminator_updates == 0:
+            at_generator.backward()
+            self.generator_adam.step()
 
         follow(self.average, self.generator, len(real), seen, self.settings.half_life)
         return {
-            "discriminator_loss": discriminator_loss.item(),
-            "generator_loss": generator_loss.item(),
-            "real": on_real.sigmoid().mean().item(),
-            "fake_before": on_fake.sigmoid().mean().item(),
-            "fake_after": on_fake_after.sigmoid().mean().item(),
+            "discriminator_loss": at_discriminator.item(),
+            "generator_loss": at_generator.item(),
+            "real": belief(loss, on_real),
+            "fake_before": belief(loss, on_fake),
+            "fake_after": belief(loss, on_fake_after),
         }
 
-    def _loss(self, logits: Tensor, label: float) -> Tensor:
-        """Return the binary cross-entropy, equation (3) of the paper."""
-        target = torch.full_like(logits, label)
-        if self.settings.loss == "logits":
-            return binary_cross_entropy_with_logits(logits, target)
-        return binary_cross_entropy(logits.sigmoid(), target)
+    def _judge(self, images: Tensor, z: Tensor) -> Tensor:
+        """Return the scores, (n,), of images that share the conditions of latents."""
+        if isinstance(self.discriminator, ConditionalDiscriminator):
+            return self.discriminator(images, z[:, self.recipe.generator.nz :])
+        return self.discriminator(images)
 
     def validate(self, step: int) -> Figures:
         """Return nothing: no likelihood is known of held-out images."""
@@ -167,13 +188,49 @@ class Adversarial:
 
     def data_picture(self, rng: np.random.Generator) -> NDArray[np.float32]:
         """Return training crops."""
-        return _table(self._crops(_GRID**2, rng))
+        return _table(self._draw(_GRID**2, rng).images)
 
     @torch.no_grad()
     def picture(self, prior: Stored, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Return samples of the generator."""
+        """Return samples of the generator; along a row only the first condition differs."""
         assert isinstance(prior, DCGAN)
-        return _table(prior(prior.sample_latent(_GRID**2, rng)).cpu().numpy())
+        z = prior.sample_latent(_GRID**2, rng)
+        if isinstance(prior, ConditionalDCGAN):
+            z = z[::_GRID].repeat_interleave(_GRID, 0)
+            z[:, self.recipe.generator.nz] = torch.linspace(-2, 2, _GRID).repeat(_GRID)
+        return _table(prior(z).cpu().numpy())
+
+
+def _generator(
+    recipe: AdversarialRecipe, data: Micrographs, conditions: Conditions | None
+) -> DCGAN:
+    shape = recipe.generator
+    arguments: dict[str, Any] = {
+        "size": shape.size,
+        "nz": shape.nz,
+        "ngf": shape.ngf,
+        "pixel_size": data.pixel_size * recipe.data.stride,
+        "channels": data.channels,
+    }
+    if conditions is None:
+        return DCGAN(**arguments)
+    generator = ConditionalDCGAN(**arguments, names=conditions.names)
+    generator.tabulate(conditions.all())
+    return generator
+
+
+def _discriminator(
+    recipe: AdversarialRecipe, data: Micrographs, conditions: Conditions | None
+) -> Discriminator | ConditionalDiscriminator:
+    arguments: dict[str, Any] = {
+        "size": recipe.generator.size,
+        "ndf": recipe.discriminator.ndf,
+        "channels": data.channels,
+        "redesigned": recipe.discriminator.redesigned,
+    }
+    if recipe.conditions and recipe.conditions.told and conditions:
+        return ConditionalDiscriminator(**arguments, conditions=len(conditions.names))
+    return Discriminator(**arguments)
 
 
 def _table(images: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,9 +12,26 @@ from emprior.training.recipe import CropData
 from emprior.training.trainer import Micrographs
 
 
-def draw_crops(
+class Drawn(NamedTuple):
+    """Crops as they are trained on, and where they come from.
+
+    Attributes
+    ----------
+    images : (n, C, size, size) ndarray
+    mirrored : (n, 2) bool ndarray
+        Whether each is turned around along rows and along columns.
+    crops : emprior.stacks.Crops
+        As the data gave them.
+    """
+
+    images: NDArray[np.float32]
+    mirrored: NDArray[np.bool_]
+    crops: Any
+
+
+def draw(
     data: Micrographs, settings: CropData, size: int, n: int, rng: np.random.Generator
-) -> NDArray[np.float32]:
+) -> Drawn:
     """Draw crops, thinned and mirrored at random as `settings` say.
 
     Parameters
@@ -23,17 +42,21 @@ def draw_crops(
         Pixels along each side, after thinning.
     n : int
     rng : numpy.random.Generator
-
-    Returns
-    -------
-    (n, C, size, size) ndarray
     """
     stride, extent = settings.stride, size * settings.stride
-    images = data.crops(n, (extent, extent), rng).images[..., ::stride, ::stride]
+    crops = data.crops(n, (extent, extent), rng)
+    images, mirrored = crops.images[..., ::stride, ::stride], np.zeros((n, 2), bool)
     for axis in {"none": (), "horizontal": (-1,), "both": (-2, -1)}[settings.flips]:
-        chosen = (rng.random(n) < 0.5).reshape(n, 1, 1, 1)
-        images = np.where(chosen, np.flip(images, axis), images)
-    return np.ascontiguousarray(images, dtype=np.float32)
+        chosen = mirrored[:, axis] = rng.random(n) < 0.5
+        images = np.where(chosen[:, None, None, None], np.flip(images, axis), images)
+    return Drawn(np.ascontiguousarray(images, dtype=np.float32), mirrored, crops)
+
+
+def draw_crops(
+    data: Micrographs, settings: CropData, size: int, n: int, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Return the images of `draw` alone, (n, C, size, size)."""
+    return draw(data, settings, size, n, rng).images
 
 
 def check_crops(data: Micrographs, settings: CropData, size: int, setting: str) -> None:

@@ -38,12 +38,11 @@ def prepare(run: Path, recipe: TrainingRecipe, data_hash: str, resume: bool) -> 
                 fix="name another folder, or resume this run with --resume",
             )
         before = json.loads(record.read_text(encoding="utf-8"))
-        now = {**recipe.identity(), "data_hash": data_hash}
-        changed = [
-            key
-            for key in now
-            if now[key] != (before.get("data_hash") if key == "data_hash" else before.get(key))
-        ]
+        before_hash = before.pop("data_hash", None)
+        # Read as a recipe, so that settings which came later have their defaults.
+        then = TrainingRecipe.from_dict(before, str(record)).identity()
+        changed = [key for key, value in recipe.identity().items() if then.get(key) != value]
+        changed += ["data_hash"] * (before_hash != data_hash)
         if changed:
             raise RecipeError(
                 f"{run} was begun with other settings under {', '.join(changed)}",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from emprior.errors import RecipeError
 from emprior.recipes import Recipe
+from emprior.training.adversarial_losses import AdversarialLoss
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Width = Annotated[int, Field(ge=1, le=512)]
@@ -27,6 +28,8 @@ class Output(Recipe):
     log: int = Field(default=50, ge=1)
     checkpoint: int = Field(default=500, ge=1)
     samples: int = Field(default=2_000, ge=1)
+    keep_priors: bool = False
+    """Keep the prior of each of the sample pictures too, as ``RUN/priors/STEP.safetensors``."""
 
 
 class TrainingRecipe(Recipe):
@@ -81,7 +84,7 @@ class CropData(Recipe):
     Parameters
     ----------
     path : str
-        Folder of a simulated data set; ``~`` is the home folder.
+        Folder of a simulated data set, or what a subclass says; ``~`` is the home folder.
     stride : int
         Keep every n-th pixel along each axis. Exact as long as the coarser grid still carries the
         image: HRTEM images have no power beyond about 1 Å⁻¹, so up to 0.45 Å per pixel.
@@ -92,6 +95,57 @@ class CropData(Recipe):
     path: str
     stride: int = Field(default=1, ge=1, le=16)
     flips: Literal["none", "horizontal", "both"] = "none"
+
+
+class SimulatedData(CropData):
+    """A simulated data set, which need not be said."""
+
+    type: Literal["simulated"] = "simulated"
+
+
+class NaturalData(CropData):
+    """Natural images.
+
+    Parameters
+    ----------
+    path, colour, part
+        See `emprior.natural.open_images`.
+    """
+
+    type: Literal["natural"]
+    colour: bool = True
+    part: str = ""
+
+
+class MovieData(CropData):
+    """The frames of a micrograph file.
+
+    Parameters
+    ----------
+    path, pixel_size, limits
+        See `emprior.movies.open_movie`.
+    """
+
+    type: Literal["movie"]
+    pixel_size: float | None = Field(default=None, gt=0)
+    limits: tuple[float, float] | None = None
+
+
+def _data_type(section: Any) -> Any:
+    known = section.get("type", "simulated") if isinstance(section, dict) else section.type
+    return known if isinstance(known, str) else ""
+
+
+AnyCropData = Annotated[
+    Annotated[SimulatedData, Tag("simulated")]
+    | Annotated[NaturalData, Tag("natural")]
+    | Annotated[MovieData, Tag("movie")],
+    Discriminator(
+        _data_type,
+        custom_error_type="data_type",
+        custom_error_message="one of the types 'simulated', 'natural', 'movie'",
+    ),
+]
 
 
 class DCGANShape(Recipe):
@@ -117,11 +171,16 @@ class AdversarialOptimisation(Recipe):
     ----------
     batch : int
         Images per update.
-    loss : {"logits", "sigmoid"}
+    loss : {"logits", "sigmoid", "least-squares", "hinge"}
         Binary cross-entropy computed from logits, or after a Sigmoid as in the paper's first
-        attempt. The same formula, but the second saturates.
+        attempt: the same formula, but the second saturates. For the others see
+        `emprior.training.adversarial_losses`.
     real_label : float
-        Target for real images when the discriminator is trained; 0.9 smooths the label.
+        Target for real images when the discriminator is trained; 0.9 smooths the label. The hinge
+        knows none, so it must be 1 there.
+    discriminator_updates : int
+        The generator is updated with every so many updates of the discriminator. Each of these
+        sees a batch of real images, and counts as one update of the run.
     generator_rate, discriminator_rate : float
         Learning rates of Adam; different ones are the two time-scale rule (TTUR).
     betas : (float, float)
@@ -132,21 +191,62 @@ class AdversarialOptimisation(Recipe):
     """
 
     batch: int = Field(default=36, ge=2, le=4096)
-    loss: Literal["logits", "sigmoid"] = "logits"
+    loss: AdversarialLoss = "logits"
     real_label: float = Field(default=0.9, gt=0, le=1)
+    discriminator_updates: int = Field(default=1, ge=1, le=100)
     generator_rate: float = Field(default=1e-4, gt=0, le=1)
     discriminator_rate: float = Field(default=4e-4, gt=0, le=1)
     betas: tuple[Beta, Beta] = (0.5, 0.999)
     half_life: int = Field(default=10_000, ge=0)
+
+    @model_validator(mode="after")
+    def _label_has_an_effect(self) -> Self:
+        if self.loss == "hinge" and self.real_label != 1:
+            raise RecipeError(
+                f"optimisation.real_label = {self.real_label:g} with loss = 'hinge'",
+                expected="real_label = 1.0",
+                why="the hinge has no labels to smooth, so it would be ignored",
+                fix="set real_label = 1.0, or choose another loss",
+            )
+        return self
+
+
+class Conditioning(Recipe):
+    """The conditions that the generator is given: see `emprior.generators.ConditionalDCGAN`.
+
+    Parameters
+    ----------
+    names : sequence of {"defocus", "thickness", "tilt"}
+        Each is one latent number, besides the `nz` others; the tilt is two.
+    told : bool
+        Whether the discriminator is told them too, so that images must have them. Otherwise they
+        are merely embedded in the latent vector, drawn as in the data, and nothing makes the
+        generator heed them.
+    """
+
+    names: tuple[Literal["defocus", "thickness", "tilt"], ...] = Field(min_length=1)
+    told: bool = True
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        if len(set(self.names)) < len(self.names):
+            raise RecipeError(
+                f"conditions.names = {list(self.names)}",
+                expected="each name once",
+                why="two latent numbers for one condition would contradict each other",
+                fix="remove the repeated name",
+            )
+        return self
 
 
 class AdversarialRecipe(TrainingRecipe):
     """An adversarial training: every setting of the paper's, and its later remedies."""
 
     kind: Literal["adversarial"]
-    data: CropData
+    data: AnyCropData
     generator: DCGANShape
     discriminator: DiscriminatorShape = DiscriminatorShape()
+    conditions: Conditioning | None = None
     optimisation: AdversarialOptimisation = AdversarialOptimisation()
 
 

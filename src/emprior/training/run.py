@@ -7,6 +7,7 @@
     RUN/checkpoints/        the newest two
     RUN/samples/            data.png (training data) and one picture per `output.samples` updates
     RUN/prior.safetensors   the averaged prior, renewed with each picture
+    RUN/priors/             the prior of each picture, where `output.keep_priors` says so
 
 Each update draws from its own random stream, derived from the seed and its number, so a resumed
 run needs no state of a random generator and repeats an uninterrupted one bit for bit on a CPU
@@ -28,11 +29,13 @@ import numpy as np
 
 from emprior import weights
 from emprior.device import choose_device
+from emprior.files import make_directory
 from emprior.recipes import load
 from emprior.training import checkpoint, folder
 from emprior.training.adversarial import Adversarial
 from emprior.training.columns import Columns
 from emprior.training.recipe import TrainingRecipe
+from emprior.training.sources import open_data
 from emprior.training.trainer import Figures, Micrographs, Trainer
 
 TRAINERS: dict[str, Any] = {"adversarial": Adversarial, "columns": Columns}
@@ -113,9 +116,7 @@ def train(
         recipe = load(recipe, TrainingRecipe)
     where = choose_device(device)
     if data is None:
-        from emprior.datasets import Dataset
-
-        data = Dataset.open(Path(recipe.data.path).expanduser())
+        data = open_data(recipe.data)
     run = Path(run_dir).expanduser()
     trainer = TRAINERS[recipe.kind](recipe, data, where, _stream(recipe, _WEIGHTS, 0))
     newest = checkpoint.newest(run / "checkpoints")
@@ -222,6 +223,9 @@ class _Run:
             images=self.images,
         )
         weights.save(self.path / "prior.safetensors", prior, card)
+        if self.recipe.output.keep_priors:
+            kept = make_directory(self.path / "priors", "the prior of each picture is kept there")
+            weights.save(kept / f"{self.step:09d}.safetensors", prior, card)
 
     def _diverged(self) -> Outcome:
         kept = checkpoint.newest(self.path / "checkpoints")
