@@ -8,7 +8,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.stats import kstest
 
+from emprior.errors import OptionError
 from emprior.generators import DCGAN
 from emprior.inversion import (
     SEARCHES,
@@ -186,11 +188,51 @@ def test_every_optimiser_descends_within_its_limit(generator, rng, optimiser) ->
     problem = LatentProblem(generator, Gaussian(0.1), planted(generator, 1, rng))
     start = problem.sample(4, rng)
     solver = FirstOrder(optimiser, lr=1e-2, limit=1.0)
-    state = solver.init(problem, start.clamp(-1, 1))
+    state = solver.init(problem, start.clamp(-1, 1), rng)
     for _ in range(20):
         state = solver.step(problem, state)
     assert bool((state.value < problem.value(start.clamp(-1, 1))).all())
     assert float(state.z.abs().max()) <= 1.0
+
+
+@pytest.mark.parametrize("clipping", ["clamp", "redraw"])
+def test_latents_that_leave_the_bound_are_clamped_or_drawn_anew(generator, rng, clipping) -> None:
+    problem = LatentProblem(generator, Gaussian(0.1), planted(generator, 1, rng))
+    solver = FirstOrder("adam", lr=9.0, limit=0.5, clipping=clipping)
+    start = problem.sample(300, rng).clamp(-0.5, 0.5)
+    state = solver.step(problem, solver.init(problem, start, rng))
+    moved = state.memory[0].detach()
+    # The first step of Adam is the learning rate, up or down: it leads beyond the bound always.
+    if clipping == "clamp":
+        assert bool((moved.abs() == 0.5).all())
+    else:
+        assert kstest(moved.flatten().numpy(), "uniform", (-0.5, 1)).pvalue > 1e-3
+    assert torch.equal(state.z, start)  # the best point seen is untouched
+
+
+def test_stochastic_clipping_repeats_and_draws_from_the_search(generator, rng) -> None:
+    problem = LatentProblem(generator, Gaussian(0.1), planted(generator, 1, rng))
+
+    def found(seed: int, clipping: str) -> torch.Tensor:
+        solver = FirstOrder(lr=0.1, limit=0.5, clipping=clipping)  # type: ignore[arg-type]
+        search = Search(PriorStart(3), (Stage(solver, 8, 2), Stage(solver, 8)))
+        return invert(problem, search, np.random.default_rng(seed)).latent
+
+    assert torch.equal(found(1, "redraw"), found(1, "redraw"))
+    assert not torch.equal(found(1, "redraw"), found(1, "clamp"))
+
+
+def test_clipping_without_a_bound_is_refused() -> None:
+    with pytest.raises(OptionError, match="clipping 'redraw' with the limit None"):
+        FirstOrder(limit=None, clipping="redraw")
+    with pytest.raises(OptionError, match="clipping 'bounce'"):
+        FirstOrder(clipping="bounce")  # type: ignore[arg-type]
+
+
+def test_colour_is_not_left_out_unnoticed() -> None:
+    colour = DCGAN(size=16, nz=3, ngf=2, pixel_size=1.0, channels=3)
+    with pytest.raises(OptionError, match="a generator of 3 channels"):
+        LatentProblem(colour, Gaussian(0.1), torch.zeros(1, 16, 16))
 
 
 def test_conjugate_gradients_solve_batched_systems(rng) -> None:

@@ -5,6 +5,7 @@ from emprior.generators.columns import ColumnGenerator, Element, Scene
 from emprior.generators.conditional import ConditionalDCGAN, ConditionalDiscriminator
 from emprior.generators.dcgan import DCGAN, Discriminator
 from emprior.generators.encoder import ColumnEncoder
+from emprior.generators.measured import Compressed, Masked, Measured, SideBySide
 from emprior.generators.multislice import Multislice
 from emprior.stored import ARCHITECTURES
 
@@ -16,11 +17,15 @@ __all__ = [
     "DCGAN",
     "ColumnEncoder",
     "ColumnGenerator",
+    "Compressed",
     "ConditionalDCGAN",
     "ConditionalDiscriminator",
     "Discriminator",
     "Element",
     "Generator",
+    "Masked",
+    "Measured",
     "Multislice",
     "Scene",
+    "SideBySide",
 ]

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from emprior.errors import OptionError
 from emprior.generators.base import Generator
 from emprior.grid import resample, resampling_matrix
 from emprior.noise import NoiseModel
@@ -109,7 +110,7 @@ class LatentProblem:
     Parameters
     ----------
     generator : Generator
-        In evaluation mode and frozen; it is put there.
+        In evaluation mode and frozen; it is put there. Of one channel.
     noise : NoiseModel
     noisy : (T, h, w) Tensor
         Frames (or tiles) of one size, independent of each other.
@@ -118,6 +119,11 @@ class LatentProblem:
     exposure : Exposure
     prior_weight : float
         w; 0 leaves the prior to the choice of starts, as the paper does.
+
+    Raises
+    ------
+    OptionError
+        If the generator has several channels.
 
     Notes
     -----
@@ -137,6 +143,14 @@ class LatentProblem:
         exposure: Exposure = Exposure(),
         prior_weight: float = 1.0,
     ) -> None:
+        if generator.channels != 1:
+            raise OptionError(
+                f"a generator of {generator.channels} channels",
+                expected="one channel, as frames have",
+                why="the others would be left out of the search",
+                fix="search SideBySide(generator), and lay the channels of the frames out by its "
+                "measure",
+            )
         self.generator = generator.eval().requires_grad_(False)
         self.noise, self.noisy, self.exposure = noise, noisy, exposure
         self.view = None if view is None else view.to(noisy)

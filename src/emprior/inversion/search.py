@@ -151,7 +151,7 @@ def invert(
     problem : LatentProblem
     search : Search
     rng : numpy.random.Generator
-        Draws the starts; nothing else is random.
+        Draws the starts; solvers that are random draw from streams spawned from it.
     record_every : int
         Steps between entries of the trace.
     progress : callable, optional
@@ -166,7 +166,7 @@ def invert(
     trace: list[dict[str, Any]] = []
     total, done = sum(stage.steps for stage in search.stages), 0
     for number, stage in enumerate(search.stages):
-        state = stage.solver.init(problem, z)
+        state = stage.solver.init(problem, z, rng.spawn(1)[0])
         for step in range(stage.steps):
             state = stage.solver.step(problem, state)
             if step % record_every == 0 or step == stage.steps - 1:

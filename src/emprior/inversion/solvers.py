@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from emprior.errors import OptionError
 from emprior.inversion.problem import LatentProblem
 
 
@@ -61,8 +63,16 @@ class Solver(ABC):
     """Moves all candidates of a problem by one step; keeps each candidate's best."""
 
     @abstractmethod
-    def init(self, problem: LatentProblem, z: Tensor) -> State:
-        """Start from latents (T, K, D)."""
+    def init(self, problem: LatentProblem, z: Tensor, rng: np.random.Generator) -> State:
+        """Start from latents (T, K, D).
+
+        Parameters
+        ----------
+        problem : LatentProblem
+        z : (T, K, D) Tensor
+        rng : numpy.random.Generator
+            Kept in the state by solvers whose steps are random.
+        """
 
     @abstractmethod
     def step(self, problem: LatentProblem, state: State) -> State:
@@ -81,13 +91,34 @@ class FirstOrder(Solver):
         Learning rate; 0.01 is the paper's for Adam.
     limit : float, optional
         Bound on every latent number; the paper's notebooks clamp to [-5, 5].
+    clipping : {"clamp", "redraw"}
+        What becomes of a number that leaves the bound: it is set to the bound, or drawn anew,
+        uniform within it (stochastic clipping, Lipton and Tripathi 2017), so that no number is
+        caught at the bound.
+
+    Raises
+    ------
+    OptionError
+        If numbers are to be drawn anew without a bound.
     """
 
     optimiser: Literal["adam", "adamw", "sgd", "asgd"] = "adam"
     lr: float = 1e-2
     limit: float | None = 5.0
+    clipping: Literal["clamp", "redraw"] = "clamp"
 
-    def init(self, problem: LatentProblem, z: Tensor) -> State:
+    def __post_init__(self) -> None:
+        if self.clipping not in ("clamp", "redraw") or (
+            self.clipping == "redraw" and self.limit is None
+        ):
+            raise OptionError(
+                f"clipping {self.clipping!r} with the limit {self.limit}",
+                expected="'clamp', or 'redraw' with a limit",
+                why="latents are drawn anew within the limit",
+                fix="give a limit, 5.0 say",
+            )
+
+    def init(self, problem: LatentProblem, z: Tensor, rng: np.random.Generator) -> State:
         """Start from latents (T, K, D)."""
         variable = z.detach().clone().requires_grad_()
         kind = {
@@ -96,13 +127,13 @@ class FirstOrder(Solver):
             "sgd": torch.optim.SGD,
             "asgd": torch.optim.ASGD,
         }[self.optimiser]
-        memory = (variable, kind([variable], lr=self.lr))
+        memory = (variable, kind([variable], lr=self.lr), rng)
         unknown = torch.full(z.shape[:2], torch.inf).to(z)
         return State(variable.detach().clone(), unknown, torch.zeros_like(unknown).int(), memory)
 
     def step(self, problem: LatentProblem, state: State) -> State:
         """Take one step of the optimiser; the state keeps the best point seen."""
-        variable, optimiser = state.memory
+        variable, optimiser, rng = state.memory
         value, variable.grad = problem.gradient(variable)
         better = value < state.value
         z = torch.where(better[..., None], variable.detach(), state.z)
@@ -111,6 +142,10 @@ class FirstOrder(Solver):
         optimiser.step()
         if self.limit is not None:
             with torch.no_grad():
+                if self.clipping == "redraw":
+                    outside = variable.abs() > self.limit
+                    drawn = rng.uniform(-self.limit, self.limit, int(outside.sum()))
+                    variable[outside] = torch.from_numpy(drawn).to(variable)
                 variable.clamp_(-self.limit, self.limit)
         status = torch.where(finite, Status.RUNNING, Status.NON_FINITE).int()
         return State(z, torch.where(better, value, state.value), status, state.memory)
@@ -138,7 +173,7 @@ class GaussNewton(Solver):
     damping: float = 1.0
     tolerance: float = 1e-2
 
-    def init(self, problem: LatentProblem, z: Tensor) -> State:
+    def init(self, problem: LatentProblem, z: Tensor, rng: np.random.Generator) -> State:
         """Start from latents (T, K, D)."""
         value = problem.value(z)
         status = torch.where(torch.isfinite(value), Status.RUNNING, Status.NON_FINITE).int()
