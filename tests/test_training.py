@@ -514,7 +514,7 @@ def test_mistakes_in_recipes_are_named(sections, message):
         _recipe(**sections)
 
 
-@pytest.mark.parametrize("name", ["gan", "laptop", "columns"])
+@pytest.mark.parametrize("name", ["gan", "laptop", "columns", "cifar"])
 def test_recipes_of_the_project_are_valid(name):
     recipe = load(RECIPES / f"{name}.toml", TrainingRecipe)
     assert "not" in recipe.card.lower()  # says what the prior must not be used for
