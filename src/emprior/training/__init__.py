@@ -1,13 +1,19 @@
 """Training: from a data set and a recipe to a prior that describes itself."""
 
 from emprior.training.folder import run_directory
-from emprior.training.recipe import AdversarialRecipe, ColumnsRecipe, TrainingRecipe
+from emprior.training.recipe import (
+    AdversarialRecipe,
+    ColumnsRecipe,
+    RegressionRecipe,
+    TrainingRecipe,
+)
 from emprior.training.run import Outcome, train
 
 __all__ = [
     "AdversarialRecipe",
     "ColumnsRecipe",
     "Outcome",
+    "RegressionRecipe",
     "TrainingRecipe",
     "run_directory",
     "train",

@@ -35,10 +35,15 @@ from emprior.training import checkpoint, folder
 from emprior.training.adversarial import Adversarial
 from emprior.training.columns import Columns
 from emprior.training.recipe import TrainingRecipe
+from emprior.training.regression import Regression
 from emprior.training.sources import open_data
 from emprior.training.trainer import Figures, Micrographs, Trainer
 
-TRAINERS: dict[str, Any] = {"adversarial": Adversarial, "columns": Columns}
+TRAINERS: dict[str, Any] = {
+    "adversarial": Adversarial,
+    "columns": Columns,
+    "regression": Regression,
+}
 
 # What a random stream is for; each has one stream per update, so none is ever used twice.
 _WEIGHTS, _UPDATE, _SAMPLES, _SETTLE, _DATA = range(5)

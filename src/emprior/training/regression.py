@@ -1,0 +1,223 @@
+"""Supervised training of a regressor: noisy crops in, clean crops out, least squares."""
+
+from __future__ import annotations
+
+import copy
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import mse_loss
+
+from emprior.datasets import Dataset
+from emprior.errors import RecipeError
+from emprior.grid import pool
+from emprior.metrics import psnr
+from emprior.noise import ClippedPoisson, Gaussian, NoiseModel, Poisson
+from emprior.noise_names import PAPER_NOISES, noise_model
+from emprior.regressors import Regressor
+from emprior.stored import Stored
+from emprior.training.checkpoint import Part
+from emprior.training.crops import check_crops, draw_crops
+from emprior.training.recipe import RegressionNoise, RegressionRecipe
+from emprior.training.trainer import Figures, Micrographs, follow, schedule, start_from
+
+_POISSON, _CLIPPED = 0.45, 0.15  # shares of the noise families; the rest is Gaussian
+_JUDGED, _SHOWN = 24, 6  # held-out crops
+
+Floats = NDArray[np.float32]
+
+
+class Pairs(NamedTuple):
+    """Noisy and clean crops, each (n, 1, H, W)."""
+
+    noisy: Tensor
+    clean: Tensor
+
+
+class Regression:
+    """A regressor, its optimiser, and one update.
+
+    Parameters
+    ----------
+    recipe : RegressionRecipe
+    data : Micrographs
+    device : torch.device
+    rng : numpy.random.Generator
+        Draws the initial weights and the held-out structures and crops.
+
+    Raises
+    ------
+    RecipeError
+        If the crops do not fit into the images, or structures are to be held out of data that
+        knows none.
+    OptionError
+        If there are fewer than two structures.
+    """
+
+    def __init__(
+        self,
+        recipe: RegressionRecipe,
+        data: Micrographs,
+        device: torch.device,
+        rng: np.random.Generator,
+    ) -> None:
+        self.recipe, self.settings, self.device = recipe, recipe.optimisation, device
+        check_crops(data, recipe.data, recipe.data.crop, "data.crop")
+        pixel_size = data.pixel_size * recipe.data.stride
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(rng.integers(2**63)))
+            network = Stored.from_dict({**recipe.network.to_dict(), "pixel_size": pixel_size})
+        assert isinstance(network, Regressor)
+        # Nearly twice as fast on CPUs as the default layout.
+        self.network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.adam = torch.optim.Adam(self.network.parameters(), self.settings.rate)
+        self.data, held_out = _split(recipe, data, rng)
+        self._judged: dict[str, Pairs] = {}
+        if held_out:
+            crops = self._crops(held_out, _JUDGED, rng)
+            for label in _labels(recipe.noise):
+                model = noise_model(label)
+                assert model is not None
+                noisy = [sample(model, crop, recipe.noise.pooling, rng) for crop in crops]
+                self._judged[label] = _pairs(np.stack(noisy), crops)
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """Everything that changes in training, for checkpoints."""
+        return {"network": self.network, "average": self.average, "adam": self.adam}
+
+    def begin(self, start: str | None) -> None:
+        """Give the network the weights of a stored one."""
+        if start:
+            start_from(self.network, start)
+            start_from(self.average, start)
+
+    def draw(self, rng: np.random.Generator) -> Pairs:
+        """Return a batch."""
+        clean = self._crops(self.data, self.settings.batch, rng)
+        return _pairs(np.stack([corrupt(crop, self.recipe.noise, rng) for crop in clean]), clean)
+
+    def update(self, batch: Pairs, seen: int, used: float, rng: np.random.Generator) -> Figures:
+        """Update the network, then its average.
+
+        Returns
+        -------
+        dict
+            The mean squared error and the learning rate.
+        """
+        rate = self.settings.rate * schedule(seen // len(batch.clean), used, self.settings.flat)
+        for group in self.adam.param_groups:
+            group["lr"] = rate
+        noisy, clean = (part.to(self.device) for part in batch)
+        loss = mse_loss(self.network(noisy), clean)
+        self.adam.zero_grad()
+        loss.backward()
+        self.adam.step()
+        follow(self.average, self.network, len(clean), seen, self.settings.half_life)
+        return {"loss": loss.item(), "learning_rate": rate}
+
+    def validate(self, step: int) -> Figures:
+        """Judge the average on held-out crops, every so often: mean PSNR (range 1) per noise."""
+        if step % self.recipe.output.validate_every:
+            return {}
+        return {
+            f"held_out_psnr_db {label}": float(
+                np.mean([psnr(x, y[0], data_range=1.0) for x, y in zip(*pair, strict=True)])
+            )
+            for label, pairs in self._judged.items()
+            for pair in [(self._denoised(self.average, pairs.noisy), pairs.clean.numpy())]
+        }
+
+    def export(self, rng: np.random.Generator) -> Regressor:
+        """Return the averaged network."""
+        return copy.deepcopy(self.average)
+
+    def data_picture(self, rng: np.random.Generator) -> Floats:
+        """Return noisy training crops above the clean ones."""
+        clean = self._crops(self.data, _SHOWN, rng)
+        noisy = [corrupt(crop, self.recipe.noise, rng) for crop in clean]
+        return np.stack([np.stack(noisy), clean])
+
+    def picture(self, prior: Stored, rng: np.random.Generator) -> Floats:
+        """Return noisy, denoised and clean crops; held-out ones, of a different noise each."""
+        assert isinstance(prior, Regressor)
+        if self._judged:
+            chosen = list(self._judged.values())
+            shown = [(chosen[k % len(chosen)], k) for k in range(_SHOWN)]
+            noisy, clean = (torch.stack([pairs[i][k] for pairs, k in shown]) for i in (0, 1))
+        else:
+            noisy, clean = (torch.from_numpy(part)[:, None] for part in self.data_picture(rng))
+        denoised = self._denoised(prior, noisy)
+        return np.stack([noisy[:, 0].numpy(), denoised, clean[:, 0].numpy()])
+
+    def _crops(self, data: Micrographs, n: int, rng: np.random.Generator) -> Floats:
+        size = self.recipe.data.crop
+        return draw_crops(data, self.recipe.data, size, n, rng).reshape(n, size, size)
+
+    @torch.no_grad()
+    def _denoised(self, network: Regressor, noisy: Tensor) -> Floats:
+        batches = noisy.to(self.device).split(self.settings.batch)
+        return torch.cat([network(batch) for batch in batches])[:, 0].cpu().numpy()
+
+
+def corrupt(clean: Floats, noise: RegressionNoise, rng: np.random.Generator) -> Floats:
+    """Return a crop as the network sees it, (H, W), its noise drawn as the recipe says."""
+    return sample(draw_noise(noise, rng), clean, noise.pooling, rng)
+
+
+def draw_noise(noise: RegressionNoise, rng: np.random.Generator) -> NoiseModel:
+    """Return the noise of detector pixels for one image."""
+    if noise.label is not None:
+        model = noise_model(noise.label)
+        assert model is not None
+        return model
+    family = rng.random()
+    if family < _POISSON:
+        return Poisson(1 / _log_uniform(noise.dose, rng))
+    if family < _POISSON + _CLIPPED:
+        highest = max(1.0, noise.dose[1])
+        counts = int(_log_uniform((1.0, highest + 1), rng)) if rng.random() < 0.5 else 1
+        return ClippedPoisson(1 / counts, 0.0, 1.0)
+    return Gaussian(_log_uniform(noise.sigma, rng))
+
+
+def sample(model: NoiseModel, clean: Floats, pooling: int, rng: np.random.Generator) -> Floats:
+    """Return the means of ``pooling²`` noisy detector pixels for each pixel of a clean image."""
+    pooled = model.pooled(pooling) if pooling > 1 else model
+    if pooled is not None:
+        return pooled.sample(clean, rng)
+    detector = clean.repeat(pooling, axis=0).repeat(pooling, axis=1)
+    return pool(model.sample(detector, rng), pooling)
+
+
+def _log_uniform(bounds: tuple[float, float], rng: np.random.Generator) -> float:
+    return float(np.exp(rng.uniform(*np.log(bounds))))
+
+
+def _labels(noise: RegressionNoise) -> tuple[str, ...]:
+    """Return the noises that a training is judged at."""
+    return (noise.label,) if noise.label else tuple(n for n in PAPER_NOISES if n != "none")
+
+
+def _pairs(noisy: Floats, clean: Floats) -> Pairs:
+    return Pairs(*(torch.from_numpy(part)[:, None] for part in (noisy, clean)))
+
+
+def _split(
+    recipe: RegressionRecipe, data: Micrographs, rng: np.random.Generator
+) -> tuple[Micrographs, Micrographs | None]:
+    """Return what to train on, and what judges it."""
+    if not recipe.data.held_out:
+        return data, None
+    if not isinstance(data, Dataset):
+        raise RecipeError(
+            f"data.held_out = {recipe.data.held_out:g} for images that know no structures",
+            expected="data.held_out = 0, or a simulated data set",
+            why="crops of one structure in both parts would flatter the network",
+            fix="set data.held_out = 0, and judge the network on other images",
+        )
+    return data.split(recipe.data.held_out, rng)
