@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from strategies import NOISE_CASES, lattice, scaled
 
-from emprior.denoisers import DENOISERS, make
+from emprior.denoisers import DENOISERS, LEARNED, make
 from emprior.denoisers.classical import Blur, Wavelet, least_risk
 from emprior.denoisers.pooled import Pooled, pooling_factor
 from emprior.denoisers.stabilise import mean_variance, stabiliser, unclip
@@ -15,8 +15,8 @@ from emprior.metrics import psnr
 from emprior.micrograph import Micrograph
 from emprior.noise import ClippedPoisson, Gaussian, Poisson, PoissonGaussian
 
-# A prior needs weights; its tests are in test_prior.py.
-NAMES = [name for name in DENOISERS if not name.startswith("prior")]
+# Those that need weights have tests of their own.
+NAMES = [name for name in DENOISERS if name not in LEARNED]
 SMALL = lattice((37, 53), pixel_size=0.12)
 
 names = pytest.mark.parametrize("name", NAMES)

@@ -12,6 +12,7 @@ from emprior.grid import (
     pool,
     resample,
     resampling_matrix,
+    stretch,
     tiles,
     unpool,
 )
@@ -52,6 +53,24 @@ def test_width_averages_over_an_interval(width, rng):
         )
         averaged = resampling_matrix(9, [centre], width)[0] @ samples
         np.testing.assert_allclose(averaged, integral / width, rtol=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(9, 23), (20, 14), (31, 40)])
+def test_stretching_keeps_the_waves_that_both_grids_carry(shape):
+    def wave(H, W):
+        y, x = np.meshgrid((np.arange(H) + 0.5) / H, (np.arange(W) + 0.5) / W, indexing="ij")
+        return 0.4 + np.cos(np.pi * 3 * y) * np.cos(np.pi * 8 * x)
+
+    stretched = stretch(wave(20, 23), shape)
+    np.testing.assert_allclose(stretched, wave(*shape), atol=1e-12)
+    np.testing.assert_allclose(stretch(stretched, (20, 23)), wave(20, 23), atol=1e-12)
+
+
+def test_stretching_keeps_noise_white(rng):
+    small = np.stack([stretch(rng.standard_normal((20, 30)), (14, 21)) for _ in range(800)])
+    values = small.reshape(len(small), -1)
+    covariance = values.T @ values / len(values)
+    np.testing.assert_allclose(covariance, 0.49 * np.eye(14 * 21), atol=5.5 * 0.49 / 800**0.5 * 1.5)
 
 
 def test_resampling_keeps_constants_and_leading_axes():

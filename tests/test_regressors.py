@@ -13,9 +13,10 @@ from emprior.regressors import DnCNN, Regressor, UNet
 from emprior.stored import ARCHITECTURES, Stored
 
 # One small description of each regressor: adding one buys every law below.
+PLAIN = {"bias": False, "norm": True, "pixel_size": 0.2}
 EXAMPLES = {
-    "unet": {"type": "unet", "scales": 2, "width": 4, "bias": False, "pixel_size": 0.2},
-    "dncnn": {"type": "dncnn", "depth": 5, "width": 4, "bias": False, "pixel_size": 0.2},
+    "unet": {"type": "unet", "scales": 2, "width": 4, **PLAIN},
+    "dncnn": {"type": "dncnn", "depth": 5, "width": 4, **PLAIN},
 }
 
 kinds = pytest.mark.parametrize(
@@ -45,12 +46,13 @@ def test_any_shape_comes_back(kind, shape):
 
 
 @kinds
-def test_without_bias_the_answer_scales_with_the_image(kind):
+@pytest.mark.parametrize("norm", [False, True])
+def test_without_bias_the_answer_scales_with_the_image(kind, norm):
     images = torch.rand(2, 1, 13, 22, dtype=torch.double)
     for a in (1e-3, 7.0, 1e4):
-        plain, scaled = (_regressor(kind)(x) for x in (images, a * images))
+        plain, scaled = (_regressor(kind, norm=norm)(x) for x in (images, a * images))
         torch.testing.assert_close(scaled, a * plain, rtol=1e-10, atol=0)
-        biased = _regressor(kind, bias=True)
+        biased = _regressor(kind, norm=norm, bias=True)
         assert not torch.allclose(biased(a * images), a * biased(images), rtol=1e-2)
 
 
@@ -73,8 +75,8 @@ def test_an_image_that_is_moved_gives_the_same_answer_moved(kind):
 
 @pytest.mark.parametrize(
     "network",
-    [UNet(scales=s, width=2, bias=False, pixel_size=0.2) for s in (1, 2, 3)]
-    + [DnCNN(depth=7, width=2, bias=False, pixel_size=0.2)],
+    [UNet(scales=s, width=2, bias=False, norm=True, pixel_size=0.2) for s in (1, 2, 3)]
+    + [DnCNN(depth=7, width=2, bias=False, norm=True, pixel_size=0.2)],
     ids=["unet 1", "unet 2", "unet 3", "dncnn"],
 )
 def test_the_reach_is_the_farthest_that_a_pixel_is_felt(network):
@@ -93,28 +95,31 @@ def _count(network: torch.nn.Module) -> int:
 
 
 @pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("norm", [False, True])
 @pytest.mark.parametrize("scales", [1, 3, 6])
-def test_parameters_of_a_unet_are_its_formula(scales, bias):
+def test_parameters_of_a_unet_are_its_formula(scales, bias, norm):
     C = 8
     w = {1: [8, 8], 3: [8, 8, 8, 8], 6: [8, 8, 8, 16, 32, 64, 64]}[scales]
     down = C + C**2 + sum(a * b + b**2 for a, b in pairwise(w))
     up = sum(2 * w[i] ** 2 + w[i] * w[max(i - 1, 0)] for i in range(scales))
     channels = 2 * sum(w) + sum(w[i] + w[max(i - 1, 0)] for i in range(scales))
-    expected = 9 * (down + up) + C + (2 * channels + 1 if bias else channels)
-    assert _count(UNet(scales=scales, width=C, bias=bias, pixel_size=0.2)) == expected
+    expected = 9 * (down + up) + C + (bias + norm) * channels + bias
+    network = UNet(scales=scales, width=C, bias=bias, norm=norm, pixel_size=0.2)
+    assert _count(network) == expected
 
 
 def test_the_published_unet_has_as_many_parameters():
     with torch.device("meta"):
-        network = UNet(scales=6, width=128, bias=False, pixel_size=0.1)
+        network = UNet(scales=6, width=128, bias=False, norm=True, pixel_size=0.1)
     assert _count(network) == pytest.approx(70.5e6, rel=1e-3)
 
 
 @pytest.mark.parametrize("bias", [False, True])
-def test_parameters_of_a_dncnn_are_its_formula(bias):
+@pytest.mark.parametrize("norm", [False, True])
+def test_parameters_of_a_dncnn_are_its_formula(bias, norm):
     D, W = 6, 5
-    expected = 9 * (2 * W + (D - 2) * W**2) + (D - 2) * W + bias * (W + 1 + (D - 2) * W)
-    assert _count(DnCNN(depth=D, width=W, bias=bias, pixel_size=0.2)) == expected
+    expected = 9 * (2 * W + (D - 2) * W**2) + norm * (D - 2) * W + bias * ((D - 1) * W + 1)
+    assert _count(DnCNN(depth=D, width=W, bias=bias, norm=norm, pixel_size=0.2)) == expected
 
 
 @kinds
@@ -145,6 +150,7 @@ def test_a_fresh_interpreter_knows_every_architecture(tmp_path):
         ("unet", {"scales": True}, "scales = True"),
         ("unet", {"width": 10**9}, "width = 1000000000"),
         ("unet", {"bias": 1}, "bias = 1"),
+        ("dncnn", {"norm": "no"}, "norm = 'no'"),
         ("unet", {"pixel_size": -1.0}, "pixel size"),
         ("dncnn", {"depth": 1}, "depth = 1"),
         ("dncnn", {"width": 2.0}, "width = 2.0"),

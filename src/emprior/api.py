@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from emprior.denoisers import Estimate, make
+from emprior.denoisers import LEARNED, Estimate, make
 from emprior.errors import EmpriorWarning, OptionError
 from emprior.evidence import Advantage, hold_out
 from emprior.identify import Identification, check_spec, resolve
@@ -84,7 +84,8 @@ def denoise(
     method : str
         Any of `emprior.denoisers.DENOISERS`.
     prior : str or path
-        A shipped prior's name or a weight file; for method "prior".
+        A shipped prior's name or a weight file; for method "prior", or, of a regressor, for
+        "supervised".
     search : str
         One of `emprior.inversion.SEARCHES`; for method "prior".
     seed : int or sequence of int
@@ -92,7 +93,7 @@ def denoise(
     force : bool
         Return the prior's answer even where held-out pixels speak against it.
     device : str
-        "auto", "cpu" or "cuda"; for method "prior".
+        "auto", "cpu" or "cuda"; for these methods.
     progress : callable, optional
         Called with the share of work done, from 0 to 1.
 
@@ -127,19 +128,28 @@ def denoise(
     else:
         found = resolve(noise, micrograph.image)
     rng = np.random.default_rng(seed)
-    if method == "prior":
-        from emprior.denoisers.prior import NATIVE_PIXEL_SIZE, Prior
+    if method in LEARNED and micrograph.pixel_size is None:
+        from emprior.denoisers.networks import NATIVE_PIXEL_SIZE
 
-        if micrograph.pixel_size is None:
-            warnings.warn(
-                f"the pixel size is not known: {NATIVE_PIXEL_SIZE} Å, that of the prior's "
-                "training data, is assumed. If that is wrong the prior looks for atoms of the "
-                "wrong size; give the pixel size",
-                EmpriorWarning,
-                stacklevel=2,
-            )
+        warnings.warn(
+            f"the pixel size is not known: {NATIVE_PIXEL_SIZE} Å, that of the prior's "
+            "training data, is assumed. If that is wrong the prior looks for atoms of the "
+            "wrong size; give the pixel size",
+            EmpriorWarning,
+            stacklevel=2,
+        )
+    if method == "prior":
+        from emprior.denoisers.prior import Prior
+
         contestant = Prior(prior=prior, search=search, device=device)
         method, estimate = _contest(contestant, micrograph, found.noise, rng, force, progress)
+    elif method in LEARNED:
+        from emprior.denoisers.supervised import Supervised
+
+        rival = make(method)
+        assert isinstance(rival, Supervised)
+        rival = replace(rival, network=prior, device=device, progress=progress)
+        estimate = rival(micrograph, found.noise, rng)
     else:
         estimate = make(method)(micrograph, found.noise, rng)
     return Denoised(
@@ -188,16 +198,16 @@ def check_options(
             why="random draws start from it, and are the same again for the same seed",
             fix="leave it out, or give for example 1",
         ) from error
-    if method == "prior":
+    if method in LEARNED:
+        from emprior.denoisers.networks import check_network
         from emprior.device import choose_device
-        from emprior.weights import read_card
 
-        read_card(prior)
+        check_network(method, prior)
         choose_device(device)
     elif prior != "default":
         raise OptionError(
             f"the prior {str(prior)!r} with the method {method!r}",
-            expected="a prior only with the method 'prior'",
+            expected=f"a prior only with the methods {', '.join(LEARNED)}",
             why="the other methods know nothing of priors, so it would silently go unused",
             fix="leave out the one or the other",
         )
@@ -268,7 +278,7 @@ def _contest(
 
 def _middle(micrograph: Micrograph) -> Micrograph:
     """Return the middle of a large frame: enough to tell whether the prior knows the picture."""
-    from emprior.denoisers.prior import NATIVE_PIXEL_SIZE
+    from emprior.denoisers.networks import NATIVE_PIXEL_SIZE
 
     most = max(32, round(_TRIAL / (micrograph.pixel_size or NATIVE_PIXEL_SIZE)))
     if max(micrograph.shape) <= most:

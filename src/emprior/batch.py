@@ -13,6 +13,7 @@ import numpy as np
 
 from emprior import __version__
 from emprior.api import Denoised, check_options, denoise
+from emprior.denoisers import LEARNED
 from emprior.errors import EmpriorWarning, FileError, ImageError, InputError
 from emprior.io import Signal, read, write
 from emprior.micrograph import Micrograph, check_pixel_size
@@ -219,8 +220,8 @@ def _rescaled(signal: Signal, pixel_size: float) -> Signal:
 def _assumed(source: Path, settings: Settings) -> float | None:
     """Say what happens without a pixel size; return the one that is assumed, if any."""
     assumed, what = None, "the result has none either"
-    if settings.method == "prior":
-        from emprior.denoisers.prior import NATIVE_PIXEL_SIZE
+    if settings.method in LEARNED:
+        from emprior.denoisers.networks import NATIVE_PIXEL_SIZE
 
         assumed = NATIVE_PIXEL_SIZE
         what = (
@@ -239,7 +240,7 @@ def _provenance(
     source: Path, settings: Settings, pixel_size: float | None, done: Sequence[Denoised]
 ) -> dict[str, Any]:
     asked = asdict(settings)
-    if settings.method != "prior":  # these had no part in it
+    if settings.method not in LEARNED:  # these had no part in it
         asked = {k: v for k, v in asked.items() if k not in ("prior", "device", "force")}
     return {
         "version": __version__,

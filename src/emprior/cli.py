@@ -108,7 +108,8 @@ def denoise(
         typer.Option(
             metavar="NAME",
             help="prior, pooled-wavelet, pooled-wiener, pooled-nlm, pooled-tv, pooled-blur, "
-            "pooled-bm3d, wavelet, nlm, tv, bm3d, wiener, blur, constant or identity.",
+            "pooled-bm3d, wavelet, nlm, tv, bm3d, wiener, blur, constant or identity; with weights "
+            "of a regressor supervised, or as the paper used it, supervised-misused.",
         ),
     ] = "prior",
     noise: Annotated[
@@ -121,7 +122,9 @@ def denoise(
     ] = "auto",
     prior: Annotated[
         str,
-        typer.Option(metavar="NAME|FILE", help="A shipped one (emprior priors) or a weight file."),
+        typer.Option(
+            metavar="NAME|FILE", help="Weights: a shipped prior (emprior priors) or a file."
+        ),
     ] = "default",
     pixel_size: Annotated[
         float | None,
@@ -135,7 +138,7 @@ def denoise(
         int, typer.Option(parser=int, metavar="N", help="Same seed and file, same result.")
     ] = 0,
     device: Annotated[
-        str, typer.Option(metavar="NAME", help="For the prior: auto, cpu or cuda.")
+        str, typer.Option(metavar="NAME", help="For weights: auto, cpu or cuda.")
     ] = "auto",
     force: Annotated[
         bool,

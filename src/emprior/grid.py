@@ -63,6 +63,25 @@ def resample(image: Array, rows: Array, columns: Array) -> Array:
     return rows @ image @ columns.T
 
 
+def stretch(image: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Return the same view on a grid of another number of pixels.
+
+    The cosine series is cut to the waves that both grids carry. So white noise stays white, its
+    variance in proportion to the number of pixels, and what the coarser grid carries comes back
+    exactly.
+
+    Parameters
+    ----------
+    image : (H, W) ndarray
+    shape : (H', W')
+    """
+    matrices = [
+        _series(n, (np.arange(N) + 0.5) * n / N, (np.arange(n) < N).astype(float))
+        for n, N in zip(image.shape, shape, strict=True)
+    ]
+    return resample(image.astype(np.float64), *matrices)
+
+
 def pool(image: Array, factor: int) -> Array:
     """Return the means of blocks of ``factor × factor`` pixels.
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from emprior.denoisers.base import Denoiser, Estimate
 from emprior.errors import OptionError
 
-__all__ = ["DENOISERS", "Denoiser", "Estimate", "make"]
+__all__ = ["DENOISERS", "LEARNED", "Denoiser", "Estimate", "make"]
 
 
 def _classical(name: str) -> Callable[[], Denoiser]:
@@ -38,8 +38,19 @@ def _prior() -> Denoiser:
     return Prior()
 
 
+def _supervised(name: str) -> Callable[[], Denoiser]:
+    """Return a factory of one method that applies a trained regressor."""
+
+    def factory() -> Denoiser:
+        return getattr(importlib.import_module("emprior.denoisers.supervised"), name)()
+
+    return factory
+
+
 DENOISERS: dict[str, Callable[[], Denoiser]] = {
     "prior": _prior,
+    "supervised": _supervised("Supervised"),
+    "supervised-misused": _supervised("Misused"),
     "identity": _classical("Identity"),
     "constant": _classical("Constant"),
     "blur": _classical("Blur"),
@@ -57,6 +68,9 @@ DENOISERS: dict[str, Callable[[], Denoiser]] = {
 }
 """Factories by name. Pooling helps all but the blur, which chooses its own band, and, at low noise,
 total variation."""
+
+LEARNED = ("prior", "supervised", "supervised-misused")
+"""Those that take trained weights, run on a device, and have to know the pixel size."""
 
 
 def make(name: str) -> Denoiser:

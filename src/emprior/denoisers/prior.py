@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from emprior.denoisers.base import Denoiser, Estimate
+from emprior.denoisers.networks import NATIVE_PIXEL_SIZE, check_network
 from emprior.denoisers.pose import Pose, pose
 from emprior.device import choose_device
 from emprior.errors import OptionError
@@ -19,9 +20,6 @@ from emprior.inversion import SEARCHES, GaussNewton, GivenStart, Search, Stage, 
 from emprior.micrograph import Micrograph
 from emprior.noise import NoiseModel
 from emprior.weights import load
-
-NATIVE_PIXEL_SIZE = 0.0489
-"""Å per pixel of the micrographs that the paper and the shipped priors were trained for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +85,7 @@ class Prior(Denoiser):
                 why="each name fixes starts, solvers and steps",
                 fix="correct the name",
             )
+        check_network("prior", self.prior)
         network, card = load(self.prior)
         network = network.to(choose_device(self.device))
         pitch = (micrograph.pixel_size or NATIVE_PIXEL_SIZE) / network.pixel_size

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emprior.errors import FileError, OptionError
-from emprior.grid import resample, resampling_matrix
+from emprior.grid import stretch
 from emprior.io import read
 from emprior.micrograph import Micrograph
 
@@ -94,10 +94,8 @@ def open_frames(
 
 def interpolate(image: NDArray[np.floating], factor: int) -> NDArray[np.float32]:
     """Return a band-limited image on a grid finer by a whole factor, from its samples."""
-    rows, columns = (
-        resampling_matrix(n, (np.arange(n * factor) + 0.5) / factor) for n in image.shape
-    )
-    return resample(image.astype(np.float64), rows, columns).astype(np.float32)
+    H, W = image.shape
+    return stretch(image, (H * factor, W * factor)).astype(np.float32)
 
 
 def _expand(path: str | Path) -> Path:

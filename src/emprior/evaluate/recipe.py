@@ -35,6 +35,7 @@ class Row(Recipe):
     label: str = ""
     """What tables call it; the method, where empty."""
     prior: str = "default"
+    """Weights of the methods that take some."""
     search: str = "default"
     force: bool = False
     """Take the prior's answer even where held-out pixels speak against it."""

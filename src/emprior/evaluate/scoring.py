@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from emprior import metrics, records
 from emprior.api import check_options, denoise
+from emprior.denoisers import LEARNED
 from emprior.errors import EmpriorWarning, ImageError, OptionError, OutputError
 from emprior.evaluate.frames import Frame, open_frames
 from emprior.evaluate.recipe import EvaluationRecipe, Row
@@ -148,7 +149,7 @@ def _check_names(frames: list[Frame]) -> None:
 
 def _prior_hash(row: Row) -> str | None:
     """Return what changes when another prior is given the same name."""
-    if row.method != "prior":
+    if row.method not in LEARNED:
         return None
     from emprior.weights import read_card
 

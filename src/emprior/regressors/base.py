@@ -23,6 +23,10 @@ class Regressor(Stored):
     bias : bool
         Whether layers add constants. Without, ``f(a·x) = a·f(x)`` for every a > 0 in eval mode:
         such a network denoises at noise levels that it was not trained at [1]_.
+    norm : bool
+        Whether channels are normalised over the batch, as in [1]_. In short trainings and small
+        batches that hurts, most where noise levels differ within one: the scale of an image then
+        depends on its neighbours.
     pixel_size : float
         Distance between pixel centres in Å.
 
@@ -41,16 +45,17 @@ class Regressor(Stored):
     reach: int
     multiple: int = 1
 
-    def __init__(self, *, bias: bool, pixel_size: float) -> None:
+    def __init__(self, *, bias: bool, norm: bool, pixel_size: float) -> None:
         super().__init__()
-        if not isinstance(bias, bool):
-            raise OptionError(
-                f"bias = {bias!r}",
-                expected="true or false",
-                why="layers add constants or they do not",
-                fix="leave it false: a bias-free network holds for other noise levels too",
-            )
-        self.bias, self.pixel_size = bias, check_pixel_size(pixel_size)
+        for name, value in (("bias", bias), ("norm", norm)):
+            if not isinstance(value, bool):
+                raise OptionError(
+                    f"{name} = {value!r}",
+                    expected="true or false",
+                    why="layers have it or they do not",
+                    fix="recipes/unet-blind.toml holds an example",
+                )
+        self.bias, self.norm, self.pixel_size = bias, norm, check_pixel_size(pixel_size)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return clean images, (n, 1, H, W), of noisy ones of that shape; edges are repeated."""
@@ -102,15 +107,22 @@ class ScaleNorm(nn.Module):
 
 
 def convolution(before: int, after: int, bias: bool) -> nn.Conv2d:
-    """Return a 3 × 3 convolution that repeats the edges, so that it needs no constant there."""
-    return nn.Conv2d(before, after, 3, padding=1, bias=bias, padding_mode="replicate")
+    """Return a 3 × 3 convolution that repeats the edges, for which zeros would be a constant.
+
+    Fresh weights keep the size of signals through ReLUs (He et al. 2015), normalised or not.
+    """
+    layer = nn.Conv2d(before, after, 3, padding=1, bias=bias, padding_mode="replicate")
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    return layer
 
 
-def normalised(before: int, after: int, bias: bool) -> list[nn.Module]:
-    """Return convolution, batch normalisation, ReLU, with or without additive terms."""
-    # The shift of the normalisation makes a bias of the convolution before it superfluous.
-    norm = nn.BatchNorm2d(after) if bias else ScaleNorm(after)
-    return [convolution(before, after, False), norm, nn.ReLU(inplace=True)]
+def block(before: int, after: int, bias: bool, norm: bool) -> list[nn.Module]:
+    """Return convolution, perhaps batch normalisation, and ReLU, with or without additive terms."""
+    # The shift of a normalisation makes a bias of the convolution before it superfluous.
+    layers: list[nn.Module] = [convolution(before, after, bias and not norm)]
+    if norm:
+        layers.append(nn.BatchNorm2d(after) if bias else ScaleNorm(after))
+    return [*layers, nn.ReLU(inplace=True)]
 
 
 def bounded(name: str, value: int, least: int, most: int) -> int:

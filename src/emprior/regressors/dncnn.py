@@ -6,14 +6,15 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from emprior.regressors.base import Regressor, bounded, convolution, normalised
+from emprior.regressors.base import Regressor, block, bounded, convolution
 
 
 class DnCNN(Regressor):
     r"""Convolution and ReLU, then with batch normalisation, then a convolution: the noise [1]_.
 
     Without bias it is BF-DnCNN [2]_. For depth D and width W it has
-    :math:`9\,(2W + (D-2)\,W^2) + (D-2)\,W` parameters; with bias :math:`W + 1 + (D-2)\,W` more.
+    :math:`9\,(2W + (D-2)\,W^2)` weights, with normalisation :math:`(D-2)\,W` more, with bias
+    :math:`(D-1)\,W + 1` more.
 
     Parameters
     ----------
@@ -21,7 +22,7 @@ class DnCNN(Regressor):
         Convolutions, 20 in [2]_. Each widens the receptive field by one pixel on every side.
     width : int
         Channels between them, 64 in [1]_ and [2]_.
-    bias, pixel_size
+    bias, norm, pixel_size
         As for `Regressor`.
 
     Notes
@@ -34,12 +35,14 @@ class DnCNN(Regressor):
     .. [2] S. Mohan, Z. Kadkhodaie, E. P. Simoncelli, C. Fernandez-Granda, ICLR 2020.
     """
 
-    def __init__(self, *, depth: int, width: int, bias: bool, pixel_size: float) -> None:
-        super().__init__(bias=bias, pixel_size=pixel_size)
+    def __init__(
+        self, *, depth: int, width: int, bias: bool, norm: bool, pixel_size: float
+    ) -> None:
+        super().__init__(bias=bias, norm=norm, pixel_size=pixel_size)
         self.depth, self.width = bounded("depth", depth, 2, 64), bounded("width", width, 1, 512)
         layers: list[nn.Module] = [convolution(1, width, bias), nn.ReLU(inplace=True)]
         for _ in range(depth - 2):
-            layers += normalised(width, width, bias)
+            layers += block(width, width, bias, norm)
         self.layers = nn.Sequential(*layers, convolution(width, 1, bias))
         self.reach = depth
 
@@ -53,5 +56,6 @@ class DnCNN(Regressor):
             "depth": self.depth,
             "width": self.width,
             "bias": self.bias,
+            "norm": self.norm,
             "pixel_size": self.pixel_size,
         }

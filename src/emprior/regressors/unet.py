@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d
 
-from emprior.regressors.base import Regressor, bounded, normalised
+from emprior.regressors.base import Regressor, block, bounded
 
 
 def plan(scales: int, width: int) -> list[int]:
@@ -32,8 +32,8 @@ class UNet(Regressor):
     .. math:: 9\Big(w_0 + w_0^2 + \sum_{i=1}^{S} (w_{i-1} w_i + w_i^2)
         + \sum_{i=0}^{S-1} (2 w_i^2 + w_i w_{\max(i-1, 0)})\Big) + w_0
 
-    weights, and one (with bias two) for each normalised channel: 70.5 million for the published
-    6 scales of width 128.
+    weights; normalisation and bias have one more each for each channel of all convolutions but
+    the last, and the last a bias. The published 6 scales of width 128 make 70.5 million.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class UNet(Regressor):
         S, how often the resolution is halved.
     width : int
         Channels at full resolution, see `plan`.
-    bias, pixel_size
+    bias, norm, pixel_size
         As for `Regressor`.
 
     Notes
@@ -56,19 +56,21 @@ class UNet(Regressor):
        microscopy, 2020; IEEE Trans. Comput. Imaging 8 (2022) 585.
     """
 
-    def __init__(self, *, scales: int, width: int, bias: bool, pixel_size: float) -> None:
-        super().__init__(bias=bias, pixel_size=pixel_size)
+    def __init__(
+        self, *, scales: int, width: int, bias: bool, norm: bool, pixel_size: float
+    ) -> None:
+        super().__init__(bias=bias, norm=norm, pixel_size=pixel_size)
         self.scales, self.width = bounded("scales", scales, 1, 8), bounded("width", width, 1, 256)
         widths = plan(scales, width)
         self.multiple = 2**scales
         # In pixels of 2^i: two convolutions at the coarsest, four and an interpolation at others.
         self.reach = 2 * 2**scales + 4 * (2**scales - 1) + 2 * (2**scales - 1)
         self.down = nn.ModuleList(
-            nn.Sequential(*normalised(before, after, bias), *normalised(after, after, bias))
+            nn.Sequential(*block(before, after, bias, norm), *block(after, after, bias, norm))
             for before, after in pairwise([1, *widths])
         )
         self.up = nn.ModuleList(
-            nn.Sequential(*normalised(2 * here, here, bias), *normalised(here, finer, bias))
+            nn.Sequential(*block(2 * here, here, bias, norm), *block(here, finer, bias, norm))
             for finer, here in pairwise([width, *widths[:-1]])
         )
         self.last = nn.Conv2d(width, 1, 1, bias=bias)
@@ -76,12 +78,12 @@ class UNet(Regressor):
     def regress(self, images: Tensor) -> Tensor:
         """Go down through the resolutions and up again."""
         x, seen = self.down[0](images), []
-        for block in self.down[1:]:
+        for stage in self.down[1:]:
             seen.append(x)
-            x = block(max_pool2d(x, 2))
-        for block in reversed(self.up):
+            x = stage(max_pool2d(x, 2))
+        for stage in reversed(self.up):
             x = interpolate(x, scale_factor=2, mode="bilinear")
-            x = block(torch.cat([seen.pop(), x], dim=1))
+            x = stage(torch.cat([seen.pop(), x], dim=1))
         return self.last(x)
 
     def arguments(self) -> dict[str, Any]:
@@ -90,5 +92,6 @@ class UNet(Regressor):
             "scales": self.scales,
             "width": self.width,
             "bias": self.bias,
+            "norm": self.norm,
             "pixel_size": self.pixel_size,
         }

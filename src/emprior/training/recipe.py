@@ -373,7 +373,7 @@ class RegressionData(CropData):
         are no simulated data set know no structures, and allow 0 only.
     """
 
-    crop: int = Field(default=128, ge=16, le=1024)
+    crop: int = Field(default=128, ge=8, le=1024)
     held_out: float = Field(default=0.05, ge=0, lt=1)
 
 
@@ -384,6 +384,7 @@ class UNetShape(Recipe):
     scales: int = Field(default=6, ge=1, le=8)
     width: int = Field(default=16, ge=1, le=256)
     bias: bool = False
+    norm: bool = False
 
 
 class DnCNNShape(Recipe):
@@ -393,6 +394,7 @@ class DnCNNShape(Recipe):
     depth: int = Field(default=20, ge=2, le=64)
     width: Width = 64
     bias: bool = False
+    norm: bool = False
 
 
 class RegressionNoise(Recipe):

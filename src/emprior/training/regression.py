@@ -51,8 +51,8 @@ class Regression:
     Raises
     ------
     RecipeError
-        If the crops do not fit into the images, or structures are to be held out of data that
-        knows none.
+        If the crops do not fit into the images, these are in colour, or structures are to be
+        held out of data that knows none.
     OptionError
         If there are fewer than two structures.
     """
@@ -66,6 +66,13 @@ class Regression:
     ) -> None:
         self.recipe, self.settings, self.device = recipe, recipe.optimisation, device
         check_crops(data, recipe.data, recipe.data.crop, "data.crop")
+        if data.channels != 1:
+            raise RecipeError(
+                f"images of {data.channels} channels",
+                expected="grey images",
+                why="regressors are for micrographs",
+                fix="train on another data set",
+            )
         pixel_size = data.pixel_size * recipe.data.stride
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**63)))
@@ -124,13 +131,12 @@ class Regression:
         """Judge the average on held-out crops, every so often: mean PSNR (range 1) per noise."""
         if step % self.recipe.output.validate_every:
             return {}
-        return {
-            f"held_out_psnr_db {label}": float(
-                np.mean([psnr(x, y[0], data_range=1.0) for x, y in zip(*pair, strict=True)])
-            )
-            for label, pairs in self._judged.items()
-            for pair in [(self._denoised(self.average, pairs.noisy), pairs.clean.numpy())]
-        }
+        figures = {}
+        for label, pairs in self._judged.items():
+            denoised, clean = self._denoised(self.average, pairs.noisy), pairs.clean[:, 0].numpy()
+            scores = [psnr(x, y, data_range=1.0) for x, y in zip(denoised, clean, strict=True)]
+            figures[f"held_out_psnr_db {label}"] = float(np.mean(scores))
+        return figures
 
     def export(self, rng: np.random.Generator) -> Regressor:
         """Return the averaged network."""
@@ -155,8 +161,7 @@ class Regression:
         return np.stack([noisy[:, 0].numpy(), denoised, clean[:, 0].numpy()])
 
     def _crops(self, data: Micrographs, n: int, rng: np.random.Generator) -> Floats:
-        size = self.recipe.data.crop
-        return draw_crops(data, self.recipe.data, size, n, rng).reshape(n, size, size)
+        return draw_crops(data, self.recipe.data, self.recipe.data.crop, n, rng)[:, 0]
 
     @torch.no_grad()
     def _denoised(self, network: Regressor, noisy: Tensor) -> Floats:

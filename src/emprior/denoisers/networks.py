@@ -1,0 +1,48 @@
+"""Which stored networks which method can use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from emprior.errors import WeightsError
+from emprior.regressors import Regressor
+from emprior.stored import ARCHITECTURES, Stored
+from emprior.weights import read_card
+
+NATIVE_PIXEL_SIZE = 0.0489
+"""Å per pixel of the micrographs that the paper and the shipped priors were trained for."""
+
+
+def check_network(method: str, name: str | Path) -> None:
+    """Refuse weights that a method cannot use, by their card alone.
+
+    Parameters
+    ----------
+    method : str
+        One of `emprior.denoisers.LEARNED`.
+    name : str or path
+        As for `emprior.weights.load`.
+
+    Raises
+    ------
+    WeightsError
+        If there are none, they cannot be read, or are of a regressor where a generator or an
+        encoder is wanted, or the other way round.
+    """
+    kind = read_card(name).architecture.get("type")
+    regressor = issubclass(ARCHITECTURES.get(str(kind), Stored), Regressor)
+    if method == "prior" and regressor:
+        raise WeightsError(
+            f"{name}: a {kind}, which maps noisy images to clean ones",
+            expected="a generator, or an encoder that makes one",
+            why="the method 'prior' searches the latent vectors of a generator; this has none",
+            fix="denoise with the method 'supervised', or name another prior",
+        )
+    if method != "prior" and not regressor:
+        raise WeightsError(
+            f"{name}: a network of the type {kind!r}, which draws images",
+            expected="a regressor, which maps noisy images to clean ones",
+            why=f"the method {method!r} applies one to the frame in a single pass",
+            fix="give a file that `emprior train recipes/unet-blind.toml` wrote as the prior, or "
+            "denoise with the method 'prior'",
+        )

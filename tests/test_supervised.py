@@ -1,0 +1,256 @@
+"""Applying a regressor: its grid, its units, its windows, its files; its misuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import laws
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import uniform_filter
+from strategies import NOISE_CASES, lattice, scaled
+from toys import toy_prior
+
+from emprior import weights
+from emprior.api import denoise
+from emprior.denoisers import supervised
+from emprior.denoisers.prior import Prior
+from emprior.denoisers.supervised import Misused, Supervised
+from emprior.errors import EmpriorWarning, OptionError, WeightsError
+from emprior.evaluate import EvaluationRecipe, run
+from emprior.grid import pool, unpool
+from emprior.io import read
+from emprior.micrograph import Micrograph
+from emprior.noise import Gaussian, Poisson
+from emprior.records import read as read_records
+from emprior.regressors import DnCNN, UNet
+
+PIXEL_SIZE = 0.2  # of the networks
+SMALL = lattice((45, 62), pixel_size=0.1)
+
+noises = pytest.mark.parametrize("noise", NOISE_CASES.values(), ids=NOISE_CASES)
+
+
+@pytest.fixture(scope="module")
+def blur(tmp_path_factory) -> Path:
+    """A network made by hand: the mean of 3 × 3 pixels."""
+    network = DnCNN(depth=2, width=2, bias=False, norm=True, pixel_size=PIXEL_SIZE)
+    first, _, last = network.layers
+    with torch.no_grad():
+        first.weight.zero_()
+        first.weight[:, 0, 1, 1] = torch.tensor([1.0, -1.0])  # the image above and below zero
+        last.weight[0] = torch.full((2, 3, 3), -1 / 9)
+        last.weight[0, :, 1, 1] += 1
+        last.weight[0, 1] *= -1
+    path = tmp_path_factory.mktemp("blur") / "blur.safetensors"
+    weights.save(path, network.eval(), weights.Card(text="A blur. Not for use.", data="toy"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def unet(tmp_path_factory) -> Path:
+    """An untrained network."""
+    torch.manual_seed(1)
+    network = UNet(scales=1, width=4, bias=False, norm=True, pixel_size=PIXEL_SIZE)
+    path = tmp_path_factory.mktemp("unet") / "unet.safetensors"
+    weights.save(path, network.eval(), weights.Card(text="Random. Not for use.", data="toy"))
+    return path
+
+
+def noisy(clean, noise, pixel_size=0.1):
+    return Micrograph(noise.sample(clean, np.random.default_rng(7)), pixel_size)
+
+
+@pytest.fixture(params=[Supervised, Misused])
+def denoiser(request, blur):
+    return request.param(blur, "cpu")
+
+
+# --- laws ----------------------------------------------------------------------------------------
+
+
+@noises
+def test_estimate_is_a_finite_image_of_the_same_shape(denoiser, noise):
+    laws.estimate_is_a_finite_float32_image(denoiser, noisy(SMALL, noise), noise)
+
+
+def test_smallest_image_and_no_pixel_size(denoiser):
+    frame = Micrograph(Poisson(1.0).sample(lattice((8, 9), 0.2), np.random.default_rng(8)))
+    laws.estimate_is_a_finite_float32_image(denoiser, frame, Poisson(1.0))
+
+
+def test_deterministic(denoiser):
+    laws.deterministic(denoiser, noisy(SMALL, Poisson(1.0)), Poisson(1.0))
+
+
+@pytest.mark.parametrize(
+    ("key", "a", "b"),
+    [
+        ("P(10)", 0.02, 5.0),
+        ("P(1) clipped", 200.0, -31.0),
+        ("counts and readout", 3.0, 0.0),
+        ("G(0.1)", 1.0, 0.0),
+    ],
+)
+def test_estimate_scales_with_the_data(denoiser, key, a, b):
+    noise = NOISE_CASES[key]
+    laws.scales_with_the_data(denoiser, noisy(SMALL, noise), noise, scaled(noise, a, b), a, b)
+
+
+def test_gaussian_data_in_other_units_scale_too(denoiser):
+    frame = noisy(SMALL, Gaussian(0.1))
+    far = Micrograph(40 * frame.image + 300, frame.pixel_size)  # not the units of a simulation
+    laws.scales_with_the_data(denoiser, far, Gaussian(4.0), Gaussian(12.0), 3.0, -50.0)
+
+
+@noises
+def test_less_error_than_the_noisy_image(blur, noise, clean):
+    laws.not_worse_than_noisy(Supervised(blur), noisy(clean, noise), noise, clean)
+
+
+def test_flips_commute(blur):
+    frame = noisy(lattice((44, 62), pixel_size=0.1), Poisson(1.0))  # whole pixels of the network
+    laws.commutes_with_flips(Supervised(blur), frame, Poisson(1.0))
+
+
+# --- the grid of the network ---------------------------------------------------------------------
+
+
+def _estimate(path, image, pixel_size, noise=Gaussian(0.1)):  # noqa: B008 - a frozen value
+    return Supervised(path)(Micrograph(image, pixel_size), noise, np.random.default_rng(0))
+
+
+def test_on_the_network_s_pixels_it_is_the_network(blur, clean):
+    estimate = _estimate(blur, clean, PIXEL_SIZE)
+    np.testing.assert_allclose(estimate.image, uniform_filter(clean, 3, mode="nearest"), atol=1e-6)
+    assert estimate.trace == {"prior": str(blur), "data": "toy", "factor": 1, "tiles": 1}
+
+
+@pytest.mark.parametrize("pixel_size", [PIXEL_SIZE / 4, PIXEL_SIZE / 4.15])
+def test_finer_pixels_are_pooled_by_a_whole_factor(blur, pixel_size):
+    clean = lattice((64, 96), pixel_size)
+    estimate = _estimate(blur, clean, pixel_size)
+    coarse = uniform_filter(pool(clean, 4), 3, mode="nearest")
+    np.testing.assert_allclose(estimate.image, unpool(coarse, 4, clean.shape), atol=1e-6)
+    assert estimate.trace["factor"] == 4
+
+
+@pytest.mark.parametrize(("pixel_size", "factor"), [(0.13, 1), (0.075, 2), (0.3, 1)])
+def test_other_pixels_are_resampled(blur, pixel_size, factor):
+    """A wide wave is damped as the network damps it, whatever the pixels."""
+    y, x = np.indices((80, 100)) * pixel_size
+    wave = 0.45 + 0.05 * np.cos(2 * np.pi * y / 2.0) * np.cos(2 * np.pi * x / 2.5)
+    estimate = _estimate(blur, wave, pixel_size)
+    assert estimate.trace["factor"] == factor
+    damping = [(1 + 2 * np.cos(2 * np.pi * PIXEL_SIZE / period)) / 3 for period in (2.0, 2.5)]
+    expected = 0.45 + np.prod(damping) * (wave - 0.45)
+    inside = slice(10, -10), slice(10, -10)
+    np.testing.assert_allclose(estimate.image[inside], expected[inside], atol=1e-3)
+    assert np.abs(wave - expected)[inside].max() > 9e-3
+
+
+@pytest.mark.parametrize(("pixel_size", "shape"), [(2.0, (40, 50)), (1e-4, (40, 50))])
+def test_pixels_that_show_nothing_to_the_network_are_refused(blur, pixel_size, shape, rng):
+    with pytest.raises(OptionError, match="times as large as those of the network"):
+        _estimate(blur, rng.normal(0.45, 0.1, shape), pixel_size)
+
+
+def test_an_unknown_pixel_size_is_assumed_aloud(blur, rng):
+    image = rng.poisson(lattice((48, 56), 0.05)).astype(float)
+    with pytest.warns(EmpriorWarning, match=r"0\.0489 Å"):
+        result = denoise(image, method="supervised", prior=blur)
+    assert result.trace["factor"] == 4
+
+
+# --- windows -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["blur", "unet"])
+def test_windows_leave_no_seam(kind, request, monkeypatch, rng):
+    path = request.getfixturevalue(kind)
+    frame = Micrograph(rng.normal(0.45, 0.1, (111, 77)), PIXEL_SIZE)
+    whole = Supervised(path)(frame, Gaussian(0.1), rng)
+    monkeypatch.setattr(supervised, "_WINDOW", 16)
+    shares: list[float] = []
+    tiled = Supervised(path, progress=shares.append)(frame, Gaussian(0.1), rng)
+    np.testing.assert_allclose(tiled.image, whole.image, atol=1e-6)
+    assert tiled.trace["tiles"] == len(shares) > 3
+    assert shares[-1] == 1
+    assert shares == sorted(shares)
+
+
+# --- misuse --------------------------------------------------------------------------------------
+
+
+def test_misuse_keeps_the_mean_and_resolves_less(blur, clean):
+    frame = noisy(clean, Poisson(0.01))
+    used, misused = (
+        kind(blur)(frame, Poisson(0.01), np.random.default_rng(0)) for kind in (Supervised, Misused)
+    )
+    assert misused.image.mean() == pytest.approx(frame.image.mean(), abs=1e-6)
+    error = [np.mean((e.image - clean) ** 2) for e in (used, misused)]
+    assert error[1] > error[0]
+    assert "shift" in misused.trace
+
+
+# --- files and options ---------------------------------------------------------------------------
+
+
+def test_files_of_the_other_family_are_refused(blur, tmp_path, micrograph, rng):
+    generator = toy_prior(tmp_path / "toy.safetensors")
+    for call in (
+        lambda: Supervised(generator)(micrograph, Gaussian(0.1), rng),
+        lambda: denoise(micrograph, method="supervised", prior=generator),
+        lambda: denoise(micrograph, method="supervised"),
+        lambda: denoise(micrograph, method="supervised-misused", prior="gan"),
+    ):
+        with pytest.raises(WeightsError, match="which draws images") as caught:
+            call()
+        assert "unet-blind" in caught.value.fix
+    for call in (
+        lambda: Prior(blur)(micrograph, Gaussian(0.1), rng),
+        lambda: denoise(micrograph, method="prior", prior=blur),
+    ):
+        with pytest.raises(WeightsError, match="a dncnn, which maps noisy images") as caught:
+            call()
+        assert "supervised" in caught.value.fix
+    with pytest.raises(OptionError, match="a prior only with the methods prior, supervised"):
+        denoise(micrograph, method="blur", prior=blur)
+
+
+def test_evaluations_and_files_take_it(blur, tmp_path):
+    np.save(tmp_path / "clean.npy", lattice((64, 72), 0.05))
+    recipe = EvaluationRecipe.from_dict(
+        {
+            "data": [{"path": str(tmp_path / "clean.npy"), "pixel_size": 0.05}],
+            "noises": ["P(25)"],
+            "denoisers": [
+                "identity",
+                {"method": "supervised", "prior": str(blur)},
+                {"method": "supervised-misused", "prior": str(blur)},
+            ],
+        }
+    )
+    records = read_records(run(recipe, tmp_path / "records"))
+    scores = {record["denoiser"]: record["psnr_db"] for record in records}
+    assert scores["supervised"] > scores["identity"] + 6
+    assert all(r["method"] == r["asked"] for r in records)
+    assert {r["denoiser"]: bool(r["prior"]) for r in records} == {
+        "identity": False,
+        "supervised": True,
+        "supervised-misused": True,
+    }
+
+
+def test_the_command_line_takes_it(blur, tmp_path):
+    from typer.testing import CliRunner
+
+    from emprior.cli import app
+
+    noise, source, target = Poisson(1.0), tmp_path / "in.npy", tmp_path / "out.hspy"
+    np.save(source, noise.sample(lattice((64, 72), 0.05), np.random.default_rng(0)))
+    options = ["--method", "supervised", "--prior", str(blur), "--pixel-size", "0.05", "-q"]
+    result = CliRunner().invoke(app, ["denoise", str(source), "-o", str(target), *options])
+    assert result.exit_code == 0, result.output
+    assert read(target).data.shape == (64, 72)
