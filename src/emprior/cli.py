@@ -108,8 +108,8 @@ def denoise(
         typer.Option(
             metavar="NAME",
             help="prior, pooled-wavelet, pooled-wiener, pooled-nlm, pooled-tv, pooled-blur, "
-            "pooled-bm3d, wavelet, nlm, tv, bm3d, wiener, blur, constant or identity; with weights "
-            "of a regressor supervised, or as the paper used it, supervised-misused.",
+            "pooled-bm3d, wavelet, nlm, tv, bm3d, wiener, blur, constant or identity, or with the "
+            "weights of a regressor supervised or, as in the paper, supervised-misused.",
         ),
     ] = "prior",
     noise: Annotated[
