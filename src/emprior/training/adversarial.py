@@ -39,7 +39,7 @@ class Batch(NamedTuple):
     Attributes
     ----------
     images : (n, C, H, W) Tensor
-        Clean crops, vacuum 0.45.
+        Clean crops.
     conditions : (n, P) Tensor, optional
         Those that each was imaged under.
     """
