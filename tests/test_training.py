@@ -15,8 +15,8 @@ from PIL import Image
 from runs import assert_same_runs, one_thread, read_log
 from safetensors.torch import load_file
 
-from emprior import weights
-from emprior.errors import FileError, OptionError, OutputError, RecipeError
+from emprior import denoise, weights
+from emprior.errors import FileError, OptionError, OutputError, RecipeError, WeightsError
 from emprior.natural import open_images
 from emprior.recipes import load
 from emprior.training import AdversarialRecipe, TrainingRecipe, run_directory, train
@@ -267,6 +267,8 @@ def test_pictures_are_trained_on_in_colour_or_grey(pictures, tmp_path, colour):
     prior, card = weights.load(outcome.prior)
     assert prior.channels == (3 if colour else 1)
     assert card.data == open_images(pictures, colour=colour).hash
+    with pytest.raises(WeightsError, match="a network of natural images"):
+        denoise(np.zeros((16, 24)), method="prior", prior=outcome.prior)
     for name in ("data", "000000010"):
         table = np.asarray(Image.open(tmp_path / "run" / "samples" / f"{name}.png"))
         assert table.ndim == (3 if colour else 2)

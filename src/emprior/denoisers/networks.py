@@ -27,9 +27,10 @@ def check_network(method: str, name: str | Path) -> None:
     ------
     WeightsError
         If there are none, they cannot be read, or are of a regressor where a generator or an
-        encoder is wanted, or the other way round.
+        encoder is wanted, or the other way round, or draw natural images.
     """
-    kind = read_card(name).architecture.get("type")
+    card = read_card(name)
+    kind = card.architecture.get("type")
     regressor = issubclass(ARCHITECTURES.get(str(kind), Stored), Regressor)
     if method == "prior" and regressor:
         raise WeightsError(
@@ -45,4 +46,13 @@ def check_network(method: str, name: str | Path) -> None:
             why=f"the method {method!r} applies one to the frame in a single pass",
             fix="give a file that `emprior train recipes/unet-blind.toml` wrote as the prior, or "
             "denoise with the method 'prior'",
+        )
+    data = card.recipe.get("data")
+    natural = isinstance(data, dict) and data.get("type") == "natural"
+    if natural or card.architecture.get("channels", 1) != 1:
+        raise WeightsError(
+            f"{name}: a network of {'natural images' if natural else 'images in colour'}",
+            expected="one that was trained on micrographs",
+            why="others know no scale in Å, and nothing of atoms",
+            fix="name another prior; `emprior priors` lists those that are installed",
         )
