@@ -13,7 +13,7 @@ from emprior.metrics import psnr
 from emprior.noise import ClippedPoisson, Gaussian, Poisson
 from emprior.regressors import DnCNN
 from emprior.training import RegressionRecipe, TrainingRecipe, train
-from emprior.training.recipe import RegressionNoise
+from emprior.training.regression_recipe import RegressionNoise
 from emprior.training.regression import corrupt, draw_noise, sample
 from emprior.training.trainer import schedule
 

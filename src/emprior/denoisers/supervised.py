@@ -50,10 +50,11 @@ class Supervised(Denoiser):
     Notes
     -----
     Wrong off the training data: another material, contrast or noise. Under Gaussian noise, data
-    with a mean from 0.3 to 0.6 are taken at face value, so that the estimate only scales with
-    data outside that range, or with that of counted electrons. Large images are denoised in
-    overlapping windows; seams are impossible only where the network reaches no farther than 64
-    pixels. Without a pixel size the data is taken at 0.0489 Å.
+    with a mean from 0.3 to 0.6 are taken at face value, so that the estimate scales with the data
+    only outside that range, or for counted electrons. These are brought to a mean of 0.44, which
+    changes nothing for a network without bias. Large images are denoised in overlapping windows;
+    seams are impossible only where the network reaches no farther than 64 pixels. Without a pixel
+    size the data is taken at 0.0489 Å.
     """
 
     network: str | Path = "default"

@@ -1,12 +1,8 @@
 """Training: from a data set and a recipe to a prior that describes itself."""
 
 from emprior.training.folder import run_directory
-from emprior.training.recipe import (
-    AdversarialRecipe,
-    ColumnsRecipe,
-    RegressionRecipe,
-    TrainingRecipe,
-)
+from emprior.training.recipe import AdversarialRecipe, ColumnsRecipe, TrainingRecipe
+from emprior.training.regression_recipe import RegressionRecipe
 from emprior.training.run import Outcome, train
 
 __all__ = [

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from emprior.errors import RecipeError
-from emprior.noise_names import noise_model
 from emprior.recipes import Recipe
 from emprior.training.adversarial_losses import AdversarialLoss
 
@@ -344,7 +343,7 @@ class EncoderOptimisation(Recipe):
     half_life: int = Field(default=2_800, ge=0)
 
 
-class EncoderOutput(Output):
+class JudgedOutput(Output):
     """How often to write, in updates; `validate_every` asks the held-out structures."""
 
     validate_every: int = Field(default=500, ge=1)
@@ -358,113 +357,11 @@ class ColumnsRecipe(TrainingRecipe):
     network: EncoderShape
     noise: NoiseRange = NoiseRange()
     optimisation: EncoderOptimisation = EncoderOptimisation()
-    output: EncoderOutput = EncoderOutput()
-
-
-class RegressionData(CropData):
-    """What to train a regressor on; see also `CropData`.
-
-    Parameters
-    ----------
-    crop : int
-        Pixels along each side of a training image, after thinning.
-    held_out : float
-        Share of the structures that are never trained on, but judge the training. Images that
-        are no simulated data set know no structures, and allow 0 only.
-    """
-
-    crop: int = Field(default=128, ge=8, le=1024)
-    held_out: float = Field(default=0.05, ge=0, lt=1)
-
-
-class UNetShape(Recipe):
-    """See `emprior.regressors.UNet`. The pixel size follows from the data."""
-
-    type: Literal["unet"]
-    scales: int = Field(default=6, ge=1, le=8)
-    width: int = Field(default=16, ge=1, le=256)
-    bias: bool = False
-    norm: bool = False
-
-
-class DnCNNShape(Recipe):
-    """See `emprior.regressors.DnCNN`. The pixel size follows from the data."""
-
-    type: Literal["dncnn"]
-    depth: int = Field(default=20, ge=2, le=64)
-    width: Width = 64
-    bias: bool = False
-    norm: bool = False
-
-
-class RegressionNoise(Recipe):
-    """The noise that training images get.
-
-    Parameters
-    ----------
-    label : str, optional
-        The same for all, as evaluations call it: ``P(1)``, ``clipped P(1)``, ``G(0.1)``. Left
-        out, each image gets another: 45 % counts, 15 % counts cut at 1 (half of them P(1), the
-        paper's), 40 % Gaussian. The network is told nothing of it.
-    pooling : int
-        Detector pixels along each side of one pixel of the data: noise is per detector pixel, and
-        the network sees the means of ``pooling²``.
-    dose : (float, float)
-        Range of the expected counts for intensity 1; unused with a label.
-    sigma : (float, float)
-        Range of the standard deviation of Gaussian noise; unused with a label.
-    """
-
-    label: str | None = None
-    pooling: int = Field(default=4, ge=1, le=16)
-    dose: tuple[Positive, Positive] = (0.4, 60.0)
-    sigma: tuple[Positive, Positive] = (0.04, 1.4)
-
-    @field_validator("label")
-    @classmethod
-    def _known(cls, label: str | None) -> str | None:
-        if label is not None and noise_model(label) is None:
-            raise RecipeError(
-                f"noise.label = {label!r}",
-                expected="a noise such as P(1), clipped P(1) or G(0.1)",
-                why="without noise a network would learn to do nothing",
-                fix="name a noise, or leave the label out for all of them",
-            )
-        return label
-
-
-class RegressionOptimisation(Recipe):
-    """How a regressor is trained.
-
-    Parameters
-    ----------
-    batch : int
-        Images per update.
-    rate : float
-        Learning rate of Adam.
-    flat, half_life
-        As for `EncoderOptimisation`.
-    """
-
-    batch: int = Field(default=8, ge=1, le=4096)
-    rate: float = Field(default=1e-3, gt=0, le=1)
-    flat: float = Field(default=0.6, ge=0, le=1)
-    half_life: int = Field(default=2_800, ge=0)
-
-
-class RegressionRecipe(TrainingRecipe):
-    """The supervised training of a network that denoises by itself."""
-
-    kind: Literal["regression"]
-    data: RegressionData
-    network: Annotated[UNetShape | DnCNNShape, Field(discriminator="type")]
-    noise: RegressionNoise = RegressionNoise()
-    optimisation: RegressionOptimisation = RegressionOptimisation()
-    output: EncoderOutput = EncoderOutput()
+    output: JudgedOutput = JudgedOutput()
 
 
 KINDS: dict[str, type[TrainingRecipe]] = {
     "adversarial": AdversarialRecipe,
     "columns": ColumnsRecipe,
-    "regression": RegressionRecipe,
 }
+"""By name; what stands in files of its own is entered there."""

@@ -21,7 +21,7 @@ from emprior.regressors import Regressor
 from emprior.stored import Stored
 from emprior.training.checkpoint import Part
 from emprior.training.crops import check_crops, draw_crops
-from emprior.training.recipe import RegressionNoise, RegressionRecipe
+from emprior.training.regression_recipe import RegressionNoise, RegressionRecipe
 from emprior.training.trainer import Figures, Micrographs, follow, schedule, start_from
 
 _POISSON, _CLIPPED = 0.45, 0.15  # shares of the noise families; the rest is Gaussian
