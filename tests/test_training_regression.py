@@ -13,8 +13,8 @@ from emprior.metrics import psnr
 from emprior.noise import ClippedPoisson, Gaussian, Poisson
 from emprior.regressors import DnCNN
 from emprior.training import RegressionRecipe, TrainingRecipe, train
-from emprior.training.regression_recipe import RegressionNoise
 from emprior.training.regression import corrupt, draw_noise, sample
+from emprior.training.regression_recipe import RegressionNoise
 from emprior.training.trainer import schedule
 
 LABELS = {"P(25)", "P(10)", "P(1)", "clipped P(1)", "G(0.1)", "G(0.5)", "G(1)"}
