@@ -181,8 +181,9 @@ def load(name_or_path: str | Path = "default") -> tuple[Stored, Card]:
     from safetensors import SafetensorError
     from safetensors.torch import load as from_bytes
 
+    import emprior.features
     import emprior.generators
-    import emprior.regressors  # noqa: F401 - both enter their architectures
+    import emprior.regressors  # noqa: F401 - all enter their architectures
     from emprior.stored import Stored
 
     path = _resolve(name_or_path)

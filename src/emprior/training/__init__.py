@@ -1,5 +1,6 @@
 """Training: from a data set and a recipe to a prior that describes itself."""
 
+from emprior.training.features_recipe import FeaturesRecipe
 from emprior.training.folder import run_directory
 from emprior.training.recipe import AdversarialRecipe, ColumnsRecipe, TrainingRecipe
 from emprior.training.regression_recipe import RegressionRecipe
@@ -8,6 +9,7 @@ from emprior.training.run import Outcome, train
 __all__ = [
     "AdversarialRecipe",
     "ColumnsRecipe",
+    "FeaturesRecipe",
     "Outcome",
     "RegressionRecipe",
     "TrainingRecipe",

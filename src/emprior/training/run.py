@@ -34,6 +34,7 @@ from emprior.recipes import load
 from emprior.training import checkpoint, folder
 from emprior.training.adversarial import Adversarial
 from emprior.training.columns import Columns
+from emprior.training.features import Features
 from emprior.training.recipe import TrainingRecipe
 from emprior.training.regression import Regression
 from emprior.training.sources import open_data
@@ -42,6 +43,7 @@ from emprior.training.trainer import Figures, Micrographs, Trainer
 TRAINERS: dict[str, Any] = {
     "adversarial": Adversarial,
     "columns": Columns,
+    "features": Features,
     "regression": Regression,
 }
 

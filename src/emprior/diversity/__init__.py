@@ -1,0 +1,26 @@
+"""How diverse and how good a set of generated images is, beside sets of real ones."""
+
+from emprior.diversity.birthday import Birthday, birthday
+from emprior.diversity.frechet import Inception, frechet_distance, inception_distance
+from emprior.diversity.likelihood import log_likelihood
+from emprior.diversity.measure import Diversity, Marks, embed, measure
+from emprior.diversity.neighbours import Manifolds, Spread, manifolds, nearest_distance
+from emprior.diversity.pairs import pair_similarity
+
+__all__ = [
+    "Birthday",
+    "Diversity",
+    "Inception",
+    "Manifolds",
+    "Marks",
+    "Spread",
+    "birthday",
+    "embed",
+    "frechet_distance",
+    "inception_distance",
+    "log_likelihood",
+    "manifolds",
+    "measure",
+    "nearest_distance",
+    "pair_similarity",
+]
