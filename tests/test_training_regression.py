@@ -1,5 +1,8 @@
 """Training a regressor: the noise that it sees, and that it learns, resumes and is judged."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +14,7 @@ from emprior.datasets import Dataset
 from emprior.errors import OptionError, RecipeError, WeightsError
 from emprior.metrics import psnr
 from emprior.noise import ClippedPoisson, Gaussian, Poisson
+from emprior.recipes import load
 from emprior.regressors import DnCNN
 from emprior.training import RegressionRecipe, TrainingRecipe, train
 from emprior.training.regression import corrupt, draw_noise, sample
@@ -247,10 +251,13 @@ def test_wrong_settings_are_named(section, change, message):
         _recipe(**{section: change})
 
 
-def test_recipes_of_the_project_are_whole():
-    from pathlib import Path
+def test_images_in_colour_are_refused(tmp_path):
+    colour = SimpleNamespace(pixel_size=1.0, hash="c", shape=(24, 40), channels=3, shown=(0, 1))
+    with pytest.raises(RecipeError, match="images of 3 channels"):
+        train(_recipe(data={"held_out": 0.0}), tmp_path / "run", data=colour)
 
-    from emprior.recipes import load
 
-    for path in sorted(Path("recipes").glob("unet-*.toml")):
-        assert isinstance(load(path, TrainingRecipe), RegressionRecipe)
+@pytest.mark.parametrize("name", ["unet-blind", "unet-p1"])
+def test_recipes_of_the_project_are_whole(name):
+    path = Path(__file__).parents[1] / "recipes" / f"{name}.toml"
+    assert isinstance(load(path, TrainingRecipe), RegressionRecipe)
