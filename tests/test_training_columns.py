@@ -19,8 +19,8 @@ from emprior.noise import Gaussian
 from emprior.specimen import Optics, Structure, View
 from emprior.training import ColumnsRecipe, TrainingRecipe, train
 from emprior.training.columns import judge, losses
+from emprior.training.columns_recipe import NoiseRange
 from emprior.training.examples import Examples, ExampleSource, corrupt
-from emprior.training.recipe import NoiseRange
 from emprior.training.scattering import scattering_factors
 from emprior.training.trainer import schedule
 

@@ -14,9 +14,10 @@ from emprior.errors import OptionError, RecipeError
 from emprior.generators import ConditionalDCGAN, ConditionalDiscriminator, Discriminator
 from emprior.training import TrainingRecipe, train
 from emprior.training.adversarial import Adversarial
+from emprior.training.adversarial_recipe import Conditioning
 from emprior.training.conditions import Conditions
 from emprior.training.crops import draw
-from emprior.training.recipe import Conditioning, CropData
+from emprior.training.data_recipe import CropData
 
 
 class Grating:

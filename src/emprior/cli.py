@@ -247,7 +247,7 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Train a prior on a simulated data set."""
+    """Train a prior, or a supervised network."""
     with _console(quiet) as console:
         from emprior.training import run_directory, train
 

@@ -24,10 +24,10 @@ from emprior.generators import (
 from emprior.generators.dcgan import initialise
 from emprior.stored import Stored
 from emprior.training.adversarial_losses import belief, discriminator_loss, generator_loss
+from emprior.training.adversarial_recipe import AdversarialRecipe
 from emprior.training.checkpoint import Part
 from emprior.training.conditions import Conditions
 from emprior.training.crops import Drawn, check_crops, draw
-from emprior.training.recipe import AdversarialRecipe
 from emprior.training.trainer import Figures, Micrographs, follow, start_from
 
 _GRID = 6  # samples along each side of a picture

@@ -16,8 +16,8 @@ from emprior.generators.encoder import OPTICS, RING, log_deviation
 from emprior.noise import Poisson
 from emprior.stored import Stored
 from emprior.training.checkpoint import Part
+from emprior.training.columns_recipe import ColumnsRecipe
 from emprior.training.examples import Examples, ExampleSource
-from emprior.training.recipe import ColumnsRecipe
 from emprior.training.scattering import scattering_factors
 from emprior.training.trainer import Figures, follow, schedule, start_from
 

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emprior.errors import RecipeError
+from emprior.training.adversarial_recipe import Conditioning
 from emprior.training.crops import Drawn
-from emprior.training.recipe import Conditioning, CropData
+from emprior.training.data_recipe import CropData
 from emprior.training.trainer import Micrographs
 
 Floats = NDArray[np.floating]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emprior.errors import RecipeError
-from emprior.training.recipe import CropData
+from emprior.training.data_recipe import CropData
 from emprior.training.trainer import Micrographs
 
 

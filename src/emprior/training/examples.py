@@ -18,7 +18,7 @@ from emprior.errors import RecipeError
 from emprior.generators.columns import Element
 from emprior.generators.encoder import OPTICS, RING, SPREAD
 from emprior.noise import ClippedPoisson, Gaussian, NoiseModel, Poisson
-from emprior.training.recipe import NoiseRange
+from emprior.training.columns_recipe import NoiseRange
 
 _POISSON, _CLIPPED = 0.45, 0.15  # shares of the noise families; the rest is Gaussian
 _MEAN = 0.44  # of typical clean images; noise deviations are told for it

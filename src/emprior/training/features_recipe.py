@@ -7,7 +7,8 @@ from typing import Literal
 from pydantic import Field
 
 from emprior.recipes import Recipe
-from emprior.training.recipe import KINDS, AnyCropData, TrainingRecipe
+from emprior.training.data_recipe import AnyCropData
+from emprior.training.recipe import KINDS, TrainingRecipe
 
 
 class FeatureShape(Recipe):

@@ -9,9 +9,9 @@ from pydantic import Field, field_validator
 from emprior.errors import RecipeError
 from emprior.noise_names import noise_model
 from emprior.recipes import Recipe
+from emprior.training.data_recipe import CropData
 from emprior.training.recipe import (
     KINDS,
-    CropData,
     JudgedOutput,
     Positive,
     TrainingRecipe,

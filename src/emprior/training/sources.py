@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from emprior.training.recipe import MovieData, NaturalData
+from emprior.training.data_recipe import MovieData, NaturalData
 from emprior.training.trainer import Micrographs
 
 
