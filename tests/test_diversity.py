@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from emprior.diversity import (
@@ -18,7 +19,8 @@ from emprior.diversity import (
     nearest_distance,
     pair_similarity,
 )
-from emprior.errors import ImageError
+from emprior.diversity.inception import InceptionNet, load_inception
+from emprior.errors import ImageError, WeightsError
 
 SHAPE = (20, 24)
 
@@ -69,10 +71,38 @@ def test_inception_says_why_it_was_not_measured(monkeypatch, tmp_path):
     found = inception_distance(images, images, images)
     assert found.distance is found.floor is found.dimension is None
     assert "absent.pth" in found.note
-    (tmp_path / "some.pth").touch()
-    found = inception_distance(images, images, images, tmp_path / "some.pth")
-    assert found.distance is None
-    assert "torch-fidelity" in found.note or "too few" in found.note
+
+
+def inception_weights(path, dimension):
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        save_file(InceptionNet(dimension).state_dict(), path)
+    return path
+
+
+def test_inception_is_measured_where_its_weights_are(monkeypatch, tmp_path, rng):
+    path = inception_weights(tmp_path / "inception.safetensors", 192)
+    few = rng.random((20, 1, 12, 14), np.float32)
+    assert "too few" in inception_distance(few, few, few, path).note
+    monkeypatch.setattr("emprior.diversity.inception._SIDE", 35)  # the size is not what is tested
+    images = [rng.random((640, channels, 12, 14), np.float32) for channels in (1, 1, 1)]
+    monkeypatch.setenv("EMPRIOR_INCEPTION", str(path))
+    found = inception_distance(0.5 * images[0], images[1], images[2])
+    assert found.dimension == 64
+    assert found.distance > 3 * found.floor > 0
+    coloured = [image.repeat(3, axis=1) for image in (0.5 * images[0], *images[1:])]
+    assert inception_distance(*coloured) == found
+
+
+def test_inception_takes_its_own_weights_alone(tmp_path):
+    network = load_inception(inception_weights(tmp_path / "all", 2048), 2048)
+    assert sum(p.numel() for p in network.parameters()) == 21_785_568  # without its classes
+    assert network(torch.rand(1, 3, 40, 50)).shape == (1, 2048)
+    save_file({"a": torch.zeros(1)}, tmp_path / "other")
+    (tmp_path / "pickle").write_bytes(b"PK")
+    for name in ("other", "pickle"):
+        with pytest.raises(WeightsError, match="safetensors"):
+            load_inception(tmp_path / name, 64)
 
 
 # --- neighbours ----------------------------------------------------------------------------------

@@ -1,9 +1,16 @@
 """How diverse and how good a set of generated images is, beside sets of real ones."""
 
 from emprior.diversity.birthday import Birthday, birthday
-from emprior.diversity.frechet import Inception, frechet_distance, inception_distance
+from emprior.diversity.frechet import frechet_distance
 from emprior.diversity.likelihood import log_likelihood
-from emprior.diversity.measure import Diversity, Marks, embed, measure
+from emprior.diversity.measure import (
+    Diversity,
+    Inception,
+    Marks,
+    embed,
+    inception_distance,
+    measure,
+)
 from emprior.diversity.neighbours import Manifolds, Spread, manifolds, nearest_distance
 from emprior.diversity.pairs import pair_similarity
 

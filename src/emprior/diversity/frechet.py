@@ -1,27 +1,16 @@
-"""The Fréchet distance between sets, in our own features and in those of Inception."""
+"""The Fréchet distance between two sets of features."""
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from emprior.diversity.neighbours import distances, vectors
 from emprior.errors import ImageError, import_extra
 
 PER_DIMENSION = 10
 """Images that a set must have for each feature, or its covariance is noise."""
-
-INCEPTION = "EMPRIOR_INCEPTION"
-"""The environment variable that names the weights of Inception."""
-
-_LAYERS = (2048, 768, 192, 64)  # features of Inception, deepest first
-_BATCH = 64
 
 
 def frechet_distance(samples: ArrayLike, real: ArrayLike) -> float:
@@ -54,7 +43,8 @@ def frechet_distance(samples: ArrayLike, real: ArrayLike) -> float:
     y, x = vectors(samples, least=2), vectors(real, least=2)
     distances(y[:1], x[:1])  # of one kind
     check_number(min(len(y), len(x)), x.shape[1])
-    metric = _metric(_as_given(x.shape[1]))
+    fid = import_extra("torchmetrics.image.fid", "train", "Fréchet distances")
+    metric = fid.FrechetInceptionDistance(_as_given(x.shape[1]))
     for features, is_real in ((x, True), (y, False)):
         metric.update(torch.from_numpy(features), real=is_real)
     return float(metric.compute())
@@ -74,94 +64,6 @@ def check_number(images: int, dimension: int) -> None:
             why="a covariance of fewer is noise, and the Fréchet distance would measure that",
             fix="give more images, or train a feature network of a smaller dimension",
         )
-
-
-@dataclass(frozen=True)
-class Inception:
-    """The Fréchet distance in features of Inception.
-
-    Parameters
-    ----------
-    distance, floor : float or None
-        Of the samples and of other real images, each from the real ones; None if not measured.
-    dimension : int or None
-        Features of the layer that was taken.
-    note : str
-        How it was measured, or why it was not.
-    """
-
-    distance: float | None
-    floor: float | None
-    dimension: int | None
-    note: str
-
-
-def inception_distance(
-    samples: NDArray[np.floating],
-    other: NDArray[np.floating],
-    real: NDArray[np.floating],
-    weights: str | Path | None = None,
-) -> Inception:
-    """Return the Fréchet distance in Inception's features if its weights are there.
-
-    Nothing is downloaded. Of the layers of 2048, 768, 192 and 64 features the deepest is taken that
-    has ten images for each; only 2048 is what others call FID.
-
-    Parameters
-    ----------
-    samples, other, real : (n, C, H, W) ndarray
-        Within 0 to 1, and clipped to it; grey images are given three times.
-    weights : path, optional
-        The file ``pt_inception-2015-12-05-6726825d.pth``; else what ``EMPRIOR_INCEPTION`` names.
-        torch-fidelity opens it, by PyTorch's loader for tensors alone.
-
-    Returns
-    -------
-    Inception
-        Without numbers where there are no weights, no torch-fidelity or too few images.
-    """
-    path = weights or os.environ.get(INCEPTION)
-    number = min(len(samples), len(other), len(real))
-    layers = [layer for layer in _LAYERS if number >= PER_DIMENSION * layer]
-    if not path:
-        return _without(f"no weights of Inception were given ({INCEPTION} names their file)")
-    if not Path(path).expanduser().is_file():
-        return _without(f"no weights of Inception at {path}")
-    if find_spec("torch_fidelity") is None:
-        return _without("torch-fidelity, which holds the Inception network, is not installed")
-    if not layers:
-        return _without(f"{number} images are too few for 64 features, the fewest of Inception")
-    metric = _metric(
-        layers[0],
-        reset_real_features=False,
-        normalize=True,
-        feature_extractor_weights_path=str(Path(path).expanduser()),
-    )
-    _show(metric, real, is_real=True)
-    found = []
-    for images in (samples, other):
-        _show(metric, images, is_real=False)
-        found.append(float(metric.compute()))
-        metric.reset()
-    return Inception(found[0], found[1], layers[0], f"{layers[0]} features, {number} images")
-
-
-def _without(reason: str) -> Inception:
-    return Inception(None, None, None, reason)
-
-
-def _show(metric: Any, images: NDArray[np.floating], *, is_real: bool) -> None:
-    import torch
-
-    for start in range(0, len(images), _BATCH):
-        batch = np.clip(images[start : start + _BATCH], 0, 1).astype(np.float32)
-        coloured = np.repeat(batch, 3, axis=1) if batch.shape[1] == 1 else batch
-        metric.update(torch.from_numpy(coloured), real=is_real)
-
-
-def _metric(feature: Any, **settings: Any) -> Any:
-    fid = import_extra("torchmetrics.image.fid", "train", "Fréchet distances")
-    return fid.FrechetInceptionDistance(feature, **settings)
 
 
 def _as_given(dimension: int) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,12 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emprior.diversity.birthday import Birthday, birthday
-from emprior.diversity.frechet import (
-    Inception,
-    check_number,
-    frechet_distance,
-    inception_distance,
-)
+from emprior.diversity.frechet import PER_DIMENSION, check_number, frechet_distance
 from emprior.diversity.likelihood import log_likelihood
 from emprior.diversity.neighbours import Manifolds, Spread, manifolds, nearest_distance
 from emprior.diversity.pairs import pair_similarity
@@ -25,6 +21,30 @@ if TYPE_CHECKING:
     from torch import nn
 
 _BATCH = 128
+
+
+INCEPTION = "EMPRIOR_INCEPTION"
+"""The environment variable that names the weights of Inception."""
+
+
+@dataclass(frozen=True)
+class Inception:
+    """The Fréchet distance in features of Inception.
+
+    Parameters
+    ----------
+    distance, floor : float or None
+        Of the samples and of other real images, each from the real ones; None if not measured.
+    dimension : int or None
+        Features of the layer that was taken.
+    note : str
+        How it was measured, or why it was not.
+    """
+
+    distance: float | None
+    floor: float | None
+    dimension: int | None
+    note: str
 
 
 @dataclass(frozen=True)
@@ -79,6 +99,63 @@ class Diversity:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
         return asdict(self)
+
+
+def inception_distance(
+    samples: NDArray[np.floating],
+    other: NDArray[np.floating],
+    real: NDArray[np.floating],
+    weights: str | Path | None = None,
+) -> Inception:
+    """Return the Fréchet distance in Inception's features if its weights are there.
+
+    Nothing is downloaded. Of the layers of 2048, 768, 192 and 64 features the deepest is taken that
+    has ten images for each; only 2048 is what others call FID.
+
+    Parameters
+    ----------
+    samples, other, real : (n, C, H, W) ndarray
+        Within 0 to 1, and clipped to it; grey images are given three times.
+    weights : path, optional
+        See `emprior.diversity.inception`; else what ``EMPRIOR_INCEPTION`` names.
+
+    Returns
+    -------
+    Inception
+        Without numbers where there are no weights or too few images.
+
+    Raises
+    ------
+    WeightsError
+        If the file holds other weights.
+    """
+    path = weights or os.environ.get(INCEPTION)
+    if not path:
+        return _without(f"no weights of Inception were given ({INCEPTION} names their file)")
+    path = Path(path).expanduser()
+    if not path.is_file():
+        return _without(f"no weights of Inception at {path}")
+    from emprior.diversity.inception import LAYERS, load_inception
+
+    number = min(len(samples), len(other), len(real))
+    layers = [layer for layer in LAYERS if number >= PER_DIMENSION * layer]
+    if not layers:
+        return _without(f"{number} images are too few for the {LAYERS[-1]} features of a layer")
+    network = load_inception(path, layers[0])
+    generated, held_out, known = (
+        embed(network, np.clip(images, 0, 1).repeat(3 // images.shape[1], axis=1))
+        for images in (samples, other, real)
+    )
+    return Inception(
+        frechet_distance(generated, known),
+        frechet_distance(held_out, known),
+        layers[0],
+        f"{layers[0]} features, {number} images",
+    )
+
+
+def _without(reason: str) -> Inception:
+    return Inception(None, None, None, reason)
 
 
 def measure(
