@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from emprior.denoisers import LEARNED, Estimate, make
+from emprior.denoisers import LEARNED, Estimate, learned, make
 from emprior.errors import EmpriorWarning, OptionError
 from emprior.evidence import Advantage, hold_out
 from emprior.identify import Identification, check_spec, resolve
@@ -84,10 +84,10 @@ def denoise(
     method : str
         Any of `emprior.denoisers.DENOISERS`.
     prior : str or path
-        A shipped prior's name or a weight file; for method "prior", or, of a regressor, for
-        "supervised".
+        A shipped prior's name or a weight file; for method "prior", of a generator for
+        "algorithm-2", and of a regressor for "supervised".
     search : str
-        One of `emprior.inversion.SEARCHES`; for method "prior".
+        One of `emprior.inversion.SEARCHES`; for methods "prior" and "algorithm-2".
     seed : int or sequence of int
         Of all random draws: the same arguments give the same result.
     force : bool
@@ -144,11 +144,7 @@ def denoise(
         contestant = Prior(prior=prior, search=search, device=device)
         method, estimate = _contest(contestant, micrograph, found.noise, rng, force, progress)
     elif method in LEARNED:
-        from emprior.denoisers.supervised import Supervised
-
-        rival = make(method)
-        assert isinstance(rival, Supervised)
-        rival = replace(rival, network=prior, device=device, progress=progress)
+        rival = learned(method, prior, search=search, device=device, progress=progress)
         estimate = rival(micrograph, found.noise, rng)
     else:
         estimate = make(method)(micrograph, found.noise, rng)

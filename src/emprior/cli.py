@@ -85,6 +85,15 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _list_experiments(wanted: bool) -> None:
+    if wanted:
+        from emprior.reproduce import EXPERIMENTS
+
+        for name, experiment in EXPERIMENTS.items():
+            typer.echo(f"{name:<16} {experiment.title} ({experiment.part})")
+        raise typer.Exit
+
+
 @app.callback()
 def _root(
     version: Annotated[
@@ -109,7 +118,8 @@ def denoise(
             metavar="NAME",
             help="prior, pooled-wavelet, pooled-wiener, pooled-nlm, pooled-tv, pooled-blur, "
             "pooled-bm3d, wavelet, nlm, tv, bm3d, wiener, blur, constant or identity, or with the "
-            "weights of a regressor supervised or, as in the paper, supervised-misused.",
+            "weights of a regressor supervised, or as in the paper, supervised-misused, or with a "
+            "generator's algorithm-2.",
         ),
     ] = "prior",
     noise: Annotated[
@@ -278,7 +288,9 @@ def evaluate(
 
 @app.command()
 def report(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Records of emprior evaluate.")],
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Of emprior evaluate or emprior reproduce.")
+    ],
     quiet: Quiet = False,
 ) -> None:
     """Draw tables and figures from records, into one HTML file beside them."""
@@ -286,6 +298,60 @@ def report(
         from emprior.report import render
 
         console.say(f"report in {render(directory)}")
+
+
+@app.command()
+def reproduce(
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME…|all", help="Experiments; --list names them.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Directory of data and records.")],
+    scale: Annotated[
+        str,
+        typer.Option(
+            metavar="paper|cpu|smoke",
+            help="The paper's size (wants a GPU), twelve hours of two cores, or minutes.",
+        ),
+    ] = "cpu",
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Natural images: a CIFAR binary archive, a zip or a folder."),
+    ] = None,
+    video: Annotated[
+        Path | None, typer.Option(help="Low-dose frames for figure 14, any micrograph file.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    listed: Annotated[
+        bool, typer.Option("--list", callback=_list_experiments, is_eager=True, help="Name them.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run the experiments of Chen & Stanley; goes on where it was stopped.
+
+    Each writes records, figures and a table into a folder of its name; `emprior report DIR` makes
+    one page of them all.
+    """
+    with _console(quiet) as console:
+        from emprior.reproduce import choose, load_scale, run
+
+        choose(names)
+        outcome = run(
+            names,
+            out,
+            load_scale(scale),
+            scale_name=scale,
+            device=device,
+            natural_images=images,
+            video=video,
+            say=console.say,
+            bar=console.progress,
+        )
+        for name, error in outcome.failed.items():
+            console.complain("error", f"{name}: {error}")
+        done = f"{len(outcome.finished)} of {len(outcome.finished) + len(outcome.failed)}"
+        console.say(f"{done} experiments in {out}; now: emprior report {out}")
+        if outcome.failed:
+            raise typer.Exit(2)
 
 
 @app.command()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Callable
+from pathlib import Path
 
 from emprior.denoisers.base import Denoiser, Estimate
 from emprior.errors import OptionError
 
-__all__ = ["DENOISERS", "LEARNED", "Denoiser", "Estimate", "make"]
+__all__ = ["DENOISERS", "LEARNED", "Denoiser", "Estimate", "learned", "make"]
 
 
 def _classical(name: str) -> Callable[[], Denoiser]:
@@ -38,6 +39,12 @@ def _prior() -> Denoiser:
     return Prior()
 
 
+def _algorithm_2() -> Denoiser:
+    from emprior.denoisers.algorithm_2 import AlgorithmTwo
+
+    return AlgorithmTwo()
+
+
 def _supervised(name: str) -> Callable[[], Denoiser]:
     """Return a factory of one method that applies a trained regressor."""
 
@@ -49,6 +56,7 @@ def _supervised(name: str) -> Callable[[], Denoiser]:
 
 DENOISERS: dict[str, Callable[[], Denoiser]] = {
     "prior": _prior,
+    "algorithm-2": _algorithm_2,
     "supervised": _supervised("Supervised"),
     "supervised-misused": _supervised("Misused"),
     "identity": _classical("Identity"),
@@ -69,7 +77,7 @@ DENOISERS: dict[str, Callable[[], Denoiser]] = {
 """Factories by name. Pooling helps all but the blur, which chooses its own band, and, at low noise,
 total variation."""
 
-LEARNED = ("prior", "supervised", "supervised-misused")
+LEARNED = ("prior", "algorithm-2", "supervised", "supervised-misused")
 """Those that take trained weights, run on a device, and have to know the pixel size."""
 
 
@@ -90,3 +98,40 @@ def make(name: str) -> Denoiser:
             fix=f"try {near[0]!r}" if near else "choose one of these",
         )
     return DENOISERS[name]()
+
+
+def learned(
+    name: str,
+    weights: str | Path,
+    *,
+    search: str = "default",
+    device: str = "auto",
+    progress: Callable[[float], None] | None = None,
+) -> Denoiser:
+    """Return one of the methods that take trained weights.
+
+    Parameters
+    ----------
+    name : str
+        One of `LEARNED`.
+    weights : str or path
+        A shipped prior's name or a weight file.
+    search : str
+        One of `emprior.inversion.SEARCHES`, where the method searches.
+    device : str
+    progress : callable, optional
+        Called with the share of work done, from 0 to 1.
+    """
+    if name == "prior":
+        from emprior.denoisers.prior import Prior
+
+        return Prior(prior=weights, search=search, device=device, progress=progress)
+    if name == "algorithm-2":
+        from emprior.denoisers.algorithm_2 import AlgorithmTwo
+
+        counts = "paper-cpu" if search == "default" else search
+        return AlgorithmTwo(prior=weights, search=counts, device=device, progress=progress)
+    from emprior.denoisers.supervised import Misused, Supervised
+
+    kind = Misused if name == "supervised-misused" else Supervised
+    return kind(network=weights, device=device, progress=progress)

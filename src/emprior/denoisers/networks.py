@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from emprior.errors import WeightsError
+from emprior.generators import Generator
 from emprior.regressors import Regressor
 from emprior.stored import ARCHITECTURES, Stored
 from emprior.weights import read_card
@@ -31,7 +32,15 @@ def check_network(method: str, name: str | Path) -> None:
     """
     card = read_card(name)
     kind = card.architecture.get("type")
-    regressor = issubclass(ARCHITECTURES.get(str(kind), Stored), Regressor)
+    network = ARCHITECTURES.get(str(kind), Stored)
+    regressor = issubclass(network, Regressor)
+    if method == "algorithm-2" and not issubclass(network, Generator):
+        raise WeightsError(
+            f"{name}: a network of the type {kind!r}",
+            expected="a generator",
+            why="Algorithm 2 searches the latent vectors of one generator, the same for all images",
+            fix="give the paper's, `--prior gan`, or one of `emprior train recipes/gan.toml`",
+        )
     if method == "prior" and regressor:
         raise WeightsError(
             f"{name}: a {kind}, which maps noisy images to clean ones",
@@ -39,7 +48,7 @@ def check_network(method: str, name: str | Path) -> None:
             why="the method 'prior' searches the latent vectors of a generator; this has none",
             fix="denoise with the method 'supervised', or name another prior",
         )
-    if method != "prior" and not regressor:
+    if method.startswith("supervised") and not regressor:
         raise WeightsError(
             f"{name}: a network of the type {kind!r}, which draws images",
             expected="a regressor, which maps noisy images to clean ones",

@@ -26,7 +26,7 @@ from emprior.noise import Gaussian, NoiseModel
 from emprior.stored import Stored
 
 _TYPICAL_MEAN, _TYPICAL_SD = 0.44, 0.05  # of clean images whose vacuum is 0.45
-_FACE_VALUE = (0.3, 0.6)  # means of data that are taken to have their vacuum at 0.45
+FACE_VALUE = (0.3, 0.6)  # means of data that are taken to have their vacuum at 0.45
 _TILTS = [(0.0, 0.0), (0.035, 0.0), (-0.035, 0.0), (0.0, 0.035), (0.0, -0.035)]  # starts
 _STAGES = (
     Stage(GaussNewton(iterations=6), 2, keep=2),
@@ -118,7 +118,7 @@ def guess_exposure(micrograph: Micrograph, noise: NoiseModel) -> Exposure:
     if not isinstance(noise, Gaussian):
         origin = float(getattr(noise, "offset", 0.0))
         return Exposure(max(mean - origin, 1e-12) / _TYPICAL_MEAN, origin, free=1)
-    if _FACE_VALUE[0] < mean < _FACE_VALUE[1]:
+    if FACE_VALUE[0] < mean < FACE_VALUE[1]:
         return Exposure(free=2)
     factor = max(1, min(8, min(micrograph.shape) // 8))
     spread = float(pool(micrograph.image, factor).var()) - noise.sigma**2 / factor**2
