@@ -239,6 +239,8 @@ def _scores(estimate: NDArray[np.floating], clean: Micrograph) -> dict[str, floa
         "psnr_db": metrics.psnr(estimate, truth, data_range=1.0),
         "contrast_psnr_db": metrics.contrast_psnr(estimate, truth),
         "ssim": metrics.ssim(estimate, truth, data_range=1.0),
+        "peak_psnr_db": metrics.peak_psnr(estimate, truth),
+        **_sharpness(estimate, truth, pixel_size),
     }
     try:
         columns = metrics.column_f1(estimate, truth, pixel_size)
@@ -260,6 +262,24 @@ def _scores(estimate: NDArray[np.floating], clean: Micrograph) -> dict[str, floa
         "columns_added": columns.added,
         "columns_removed": columns.removed,
     }
+
+
+def _sharpness(
+    estimate: NDArray[np.floating], truth: NDArray[np.floating], pixel_size: float
+) -> dict[str, float]:
+    """Return how sharp the estimate is, as ratios to the truth; NaN where it does not say."""
+    try:
+        spectrum = metrics.spectrum_ratio(estimate, truth, pixel_size)
+    except (ImageError, OptionError):  # nothing in the band, or pixels too coarse for it
+        spectrum = math.nan
+    sizes = metrics.column_sizes(estimate, truth, pixel_size)
+    ratios = {
+        "contrast_ratio": metrics.vacuum_contrast(estimate, truth, pixel_size),
+        "column_count_ratio": sizes.count_ratio,
+        "column_width_ratio": sizes.width_ratio,
+    }
+    known = {key: math.nan if value is None else value for key, value in ratios.items()}
+    return {"spectrum_ratio": spectrum, **known}
 
 
 def _versions() -> dict[str, str]:
