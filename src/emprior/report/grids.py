@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -59,9 +60,13 @@ def _text(values: list[Any], digits: int) -> str:
     texts = [value for value in values if _number(value) is None]
     if texts:
         return ", ".join(dict.fromkeys(map(str, texts)))
-    numbers = [float(value) for value in values]
+    numbers = [number for value in values if not math.isnan(number := float(value))]
+    if not numbers:
+        return "–"
     if all(isinstance(value, int) for value in values) and len(set(values)) == 1:
         return f"{values[0]:,}"
+    if math.inf in numbers:
+        return "∞"
     mean = statistics.fmean(numbers)
     if len(numbers) == 1:
         return _decimal(mean, digits)

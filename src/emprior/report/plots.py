@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from emprior.errors import import_extra
+from emprior.errors import FileError, import_extra
 from emprior.tables import Table
 from emprior.views import Curves, Histogram, Pictures
 
@@ -39,7 +39,7 @@ def curves(records: Records, view: Curves) -> bytes:
     columns = min(len(panels), _PANELS)
     rows = -(-len(panels) // columns)
     figure = _figure(max(6.0, 4.2 * columns), 3.4 * rows)
-    axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    axes = figure.subplots(rows, columns, squeeze=False)
     names = list(dict.fromkeys(str(record[view.by]) for record in records))
     styles = ("-", "--", ":", "-.")
     for record in records:
@@ -92,8 +92,16 @@ def pictures(records: Records, view: Pictures, folder: Path) -> bytes:
         axis.set_axis_off()
     for record in records:
         row, column = rows.index(str(record[view.row])), columns.index(str(record[view.column]))
-        with Image.open(folder / record["file"]) as picture:
-            pixels = np.asarray(picture)
+        try:
+            with Image.open(folder / record["file"]) as picture:
+                pixels = np.asarray(picture)
+        except OSError as error:
+            raise FileError(
+                f"{folder / record['file']}: {error}",
+                expected="the picture that a record names",
+                why="figures show what was recorded",
+                fix="copy the folder pictures/ along with the records",
+            ) from error
         axes[row, column].imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     for name, axis in zip(columns, axes[0], strict=True):
         axis.set_title(name, fontsize="small")
