@@ -1,14 +1,18 @@
-# Two commands: `make demo` shows the main job, `make test` runs every test. Both set up .venv.
+# `make demo` shows the main job, `make test` runs every test, `make smoke` the paper's experiments
+# at their smallest scale. All set up .venv.
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test smoke lint clean
 
 demo: .venv/ready
 	$(BIN)/emprior demo -o demo-output --overwrite
 
 test: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+smoke: .venv/ready
+	OMP_NUM_THREADS=2 $(BIN)/python -m pytest checks -q
 
 lint: .venv/ready
 	$(BIN)/ruff check .

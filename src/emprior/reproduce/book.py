@@ -18,6 +18,8 @@ from emprior.views import DESCRIPTION, Description
 
 Figures = Mapping[str, Any]
 
+_WORTH_SAYING = 0.5  # seconds
+
 
 class Book:
     """The folder of an experiment.
@@ -53,7 +55,11 @@ class Book:
             made.write_text(text + "\n", encoding="utf-8")
 
     def once(
-        self, what: str, key: Figures, measure: Callable[[], Figures], images: int = 0
+        self,
+        what: str,
+        key: Figures,
+        measure: Callable[[], Figures],
+        images: int = 0,
     ) -> dict[str, Any]:
         """Return the record of one measurement, made now if it is not there yet.
 
@@ -85,6 +91,8 @@ class Book:
         records.append(self._path, record)
         # As a later run reads it, so that both go on from the same values.
         self._found.append(json.loads(json.dumps(record)))
+        if seconds < _WORTH_SAYING:
+            return self._found[-1]
         named = ", ".join(str(value) for value in key.values())
         self._say(f"{self._title}: {what}{f' ({named})' if named else ''}, {seconds:.1f} s")
         return self._found[-1]

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from emprior.errors import OptionError
 from emprior.recipes import Recipe
 from emprior.simulate.recipe import Simulation
 
@@ -18,9 +19,13 @@ Side = Literal[16, 32, 64, 128, 256, 512]
 
 
 class Data(Recipe):
-    """Simulated micrographs: their structures differ, by their seeds."""
+    """Simulated micrographs: the sets share no structure, since their seeds differ.
+
+    The validation set chooses between states of a network; the test set is only measured on.
+    """
 
     train: Simulation
+    validation: Simulation
     test: Simulation
 
 
@@ -172,6 +177,19 @@ class Scale(Recipe):
 
 
 def load_scale(name: str) -> Scale:
-    """Return one of `SCALES`, whose settings lie beside this module as ``NAME.toml``."""
+    """Return one of `SCALES`, whose settings lie beside this module as ``NAME.toml``.
+
+    Raises
+    ------
+    OptionError
+        If there is none of that name.
+    """
+    if name not in SCALES:
+        raise OptionError(
+            f"the scale {name!r}",
+            expected=", ".join(SCALES),
+            why="it says how large images, networks and trainings are",
+            fix="take cpu for a machine without a GPU, smoke to see that everything runs",
+        )
     text = (files("emprior.reproduce") / f"{name}.toml").read_text(encoding="utf-8")
     return Scale.from_dict(tomllib.loads(text), f"the scale {name}")
