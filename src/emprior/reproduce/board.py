@@ -8,6 +8,7 @@ from typing import Any
 from emprior import evaluate, records
 from emprior.evaluate import EvaluationRecipe
 from emprior.noise_names import PAPER_NOISES
+from emprior.reproduce.adversarial import latent
 from emprior.reproduce.book import Book
 from emprior.reproduce.workshop import Workshop
 
@@ -25,6 +26,21 @@ SCORES = (
     "seconds",
 )
 """What is taken over of each record of an evaluation."""
+
+
+def gan_rows(shop: Workshop) -> Rows:
+    """Return Algorithm 2 with the best generator of each latent dimension."""
+    shape = shop.scale.latent
+    search = "paper" if shop.scale.search.second >= 10_000 else "paper-cpu"
+    return [
+        {
+            "method": "algorithm-2",
+            "label": f"GAN, nz {nz}",
+            "prior": str(shop.best_path(latent(shop, nz), shape)),
+            "search": search,
+        }
+        for nz in shape.nz
+    ]
 
 
 def score(shop: Workshop, book: Book, rows: Rows, noises: Sequence[str] = PAPER_NOISES) -> None:

@@ -14,9 +14,8 @@ from emprior.identify import resolve
 from emprior.io import read
 from emprior.micrograph import Micrograph
 from emprior.noise_names import PAPER_NOISES, noise_model
-from emprior.reproduce.adversarial import latent
 from emprior.reproduce.basics import GREY
-from emprior.reproduce.board import Rows, score
+from emprior.reproduce.board import Rows, gan_rows, score
 from emprior.reproduce.book import Book
 from emprior.reproduce.experiment import Experiment
 from emprior.reproduce.supervised import P1, regressor, supervised_rows
@@ -69,21 +68,6 @@ PAPER_13 = {
 
 The paper clips its Poisson noise, which matters at P(1) only; its P(1) stands under "clipped P(1)".
 """
-
-
-def gan_rows(shop: Workshop) -> Rows:
-    """Return Algorithm 2 with the best generator of each latent dimension."""
-    shape = shop.scale.latent
-    search = "paper" if shop.scale.search.second >= 10_000 else "paper-cpu"
-    return [
-        {
-            "method": "algorithm-2",
-            "label": f"GAN, nz {nz}",
-            "prior": str(shop.best_path(latent(shop, nz), shape)),
-            "search": search,
-        }
-        for nz in shape.nz
-    ]
 
 
 def _figure_13(shop: Workshop, book: Book) -> None:

@@ -110,6 +110,8 @@ class Supervised(Recipe):
         Of the UNet.
     depth, width : int
         Of the DnCNN.
+    norm : bool
+        Whether they normalise batches, as the published ones do; they then learn more slowly.
     crop, batch, images : int
         Training images, pixels a side; images in an update and in all.
     pooling : int
@@ -120,6 +122,7 @@ class Supervised(Recipe):
     channels: Count
     depth: Annotated[int, Field(ge=3)]
     width: Count
+    norm: bool = False
     crop: Annotated[int, Field(ge=16)]
     batch: Count = 8
     images: Count
