@@ -25,7 +25,7 @@ _FINE, _COARSE = 0.2, 0.35  # Å, the scales that a column's width is read from
 _BORDER = 1.0  # Å
 _AROUND = 0.4  # Å, of a column
 _CLEAR = 3.0  # Å, of vacuum from the next column
-_LEAST_VACUUM = 25.0  # Å²
+_LEAST_VACUUM = 9.0  # Å²
 _LEAST_CONTRAST = 0.03  # of the vacuum level
 
 
@@ -111,7 +111,7 @@ def vacuum_contrast(
     -------
     float or None
         1 where the contrast is kept, 0 where nothing of it is left, negative where it is
-        reversed. None where the truth does not tell: it shows no column, or less than 25 Å² of
+        reversed. None where the truth does not tell: it shows no column, or less than 9 Å² of
         vacuum, or columns within 3 % of its level.
 
     Raises
