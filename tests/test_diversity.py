@@ -18,6 +18,7 @@ from emprior.diversity import (
     measure,
     nearest_distance,
     pair_similarity,
+    repeated,
 )
 from emprior.diversity.inception import InceptionNet, load_inception
 from emprior.errors import ImageError, WeightsError
@@ -84,6 +85,8 @@ def test_inception_is_measured_where_its_weights_are(monkeypatch, tmp_path, rng)
     path = inception_weights(tmp_path / "inception.safetensors", 192)
     few = rng.random((20, 1, 12, 14), np.float32)
     assert "too few" in inception_distance(few, few, few, path).note
+    pairs = few.repeat(2, axis=1)
+    assert "2 channels" in inception_distance(pairs, pairs, pairs, path).note
     monkeypatch.setattr("emprior.diversity.inception._SIDE", 35)  # the size is not what is tested
     images = [rng.random((640, channels, 12, 14), np.float32) for channels in (1, 1, 1)]
     monkeypatch.setenv("EMPRIOR_INCEPTION", str(path))
@@ -152,6 +155,20 @@ def test_distances_to_the_nearest_are_those_of_a_grid():
     moved = nearest_distance(grid + np.array([0.3, 0.4]), grid)
     assert moved.median == pytest.approx(0.5)
     assert nearest_distance(grid.reshape(-1, 1, 2), grid).high == 0
+
+
+def test_repeated_samples_are_counted(rng):
+    """Of 20 among 200, each drawn twice, 40 of 220 have a twin."""
+    real, some = gaussian(rng, 400), 10.0 * np.arange(200)[:, None] * np.array([[1.0, 0.5]])
+    twice = np.concatenate([some, some[:20] + 1e-6])
+    assert repeated(some, real) == 0
+    assert repeated(twice, real) == pytest.approx(40 / 220)
+    assert repeated(np.resize(some[:1], some.shape), real) == 1
+
+
+def test_real_images_are_repeated_as_rarely_as_said(rng):
+    shares = [repeated(gaussian(rng, 400), gaussian(rng, 400)) for _ in range(20)]
+    assert 0.005 < np.mean(shares) < 0.03
 
 
 # --- birthday ------------------------------------------------------------------------------------
@@ -265,6 +282,7 @@ def test_a_collapsed_set_is_caught_by_every_measure_of_diversity(rng):
     assert samples.manifolds.recall < 0.1
     assert samples.manifolds.precision > 0.9  # each of them is a good image
     assert samples.birthday.batch == 2
+    assert samples.repeated > 0.9 > 0.1 > real.repeated
     assert real.birthday.support is None or real.birthday.support > 50
     assert samples.pair_similarity.low > 0.99 > real.pair_similarity.median
     assert samples.among_themselves.median < 0.05 * real.among_themselves.median
@@ -304,6 +322,7 @@ def test_features_do_not_depend_on_the_batch(rng):
         (lambda x, rng: manifolds(x, x[:, :1]), "of 1 and of 2"),
         (lambda x, rng: nearest_distance(x * np.nan, x), "NaN"),
         (lambda x, rng: birthday(x[:1], x, rng), "(1, 2)"),
+        (lambda x, rng: repeated(x, x[:, :1]), "of 2 and of 1"),
         (lambda x, rng: log_likelihood(x, x[:2], rng), "(2, 2)"),
         (lambda x, rng: frechet_distance(x, x[:, :1]), "of 2 and of 1"),
         (lambda x, rng: pair_similarity(waves(x)[..., :10], rng), "11 × 11"),

@@ -11,7 +11,7 @@ from emprior.diversity.measure import (
     inception_distance,
     measure,
 )
-from emprior.diversity.neighbours import Manifolds, Spread, manifolds, nearest_distance
+from emprior.diversity.neighbours import Manifolds, Spread, manifolds, nearest_distance, repeated
 from emprior.diversity.pairs import pair_similarity
 
 __all__ = [
@@ -30,4 +30,5 @@ __all__ = [
     "measure",
     "nearest_distance",
     "pair_similarity",
+    "repeated",
 ]

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from emprior.diversity.birthday import Birthday, birthday
 from emprior.diversity.frechet import PER_DIMENSION, check_number, frechet_distance
 from emprior.diversity.likelihood import log_likelihood
-from emprior.diversity.neighbours import Manifolds, Spread, manifolds, nearest_distance
+from emprior.diversity.neighbours import Manifolds, Spread, manifolds, nearest_distance, repeated
 from emprior.diversity.pairs import pair_similarity
 from emprior.errors import ImageError
 
@@ -59,6 +59,8 @@ class Marks:
         Density, coverage, precision, recall.
     to_real, among_themselves : Spread
         Distances of each feature vector to the nearest real one, and to the nearest of its own set.
+    repeated : float
+        Share of the set; see `repeated`.
     pair_similarity : Spread
         Of random pairs of the set; see `pair_similarity`.
     birthday : Birthday
@@ -70,6 +72,7 @@ class Marks:
     manifolds: Manifolds
     to_real: Spread
     among_themselves: Spread
+    repeated: float
     pair_similarity: Spread
     birthday: Birthday
     log_likelihood: float
@@ -122,7 +125,7 @@ def inception_distance(
     Returns
     -------
     Inception
-        Without numbers where there are no weights or too few images.
+        Without numbers where there are no weights, too few images, or neither grey nor colour.
 
     Raises
     ------
@@ -135,6 +138,8 @@ def inception_distance(
     path = Path(path).expanduser()
     if not path.is_file():
         return _without(f"no weights of Inception at {path}")
+    if real.shape[1] not in (1, 3):
+        return _without(f"images of {real.shape[1]} channels, where Inception sees colours")
     from emprior.diversity.inception import LAYERS, load_inception
 
     number = min(len(samples), len(other), len(real))
@@ -249,6 +254,7 @@ def _marks(
         manifolds=manifolds(features, real),
         to_real=nearest_distance(features, real),
         among_themselves=nearest_distance(features),
+        repeated=repeated(features, real),
         pair_similarity=pair_similarity(images, pairs),
         birthday=birthday(features, real, orders),
         log_likelihood=log_likelihood(features, real, third),
