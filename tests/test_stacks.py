@@ -42,6 +42,22 @@ def test_hashes_tell_images_apart(stack):
     assert Stack(stack.values, (0, 254), 1.0, "noise").hash != stack.hash
 
 
+@pytest.mark.parametrize(("fraction", "held"), [(0.01, 1), (0.3, 2), (0.99, 6)])
+def test_a_split_has_every_image_in_one_part(stack, fraction, held):
+    first, second = stack.split(fraction, np.random.default_rng(2))
+    assert (len(first), len(second)) == (7 - held, held)
+    both = sorted(image.tobytes() for part in (first, second) for image in part.values)
+    assert both == sorted(image.tobytes() for image in stack.values)
+    again = stack.split(fraction, np.random.default_rng(2))
+    assert [part.hash for part in again] == [first.hash, second.hash]
+
+
+def test_a_split_that_leaves_nothing_is_refused(stack):
+    for images, fraction in ((stack.subset([0]), 0.5), (stack, 0.0), (stack, 1.0)):
+        with pytest.raises(OptionError, match="a split of"):
+            images.split(fraction, np.random.default_rng(2))
+
+
 def test_subsets_and_titles(stack):
     part = stack.subset([4, 2])
     assert np.array_equal(part.image(0), stack.image(4))

@@ -1,7 +1,6 @@
 """Feature networks tell images and their defects apart, without labels."""
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,23 +14,18 @@ from emprior.diversity import embed
 from emprior.errors import ImageError, OptionError, RecipeError
 from emprior.features import FeatureNet
 from emprior.recipes import load
+from emprior.stacks import Stack
 from emprior.training import FeaturesRecipe, TrainingRecipe, train
-from emprior.training.features import contrast, defective, views
+from emprior.training.features import Features, contrast, defective, views
 
 
-class Gratings:
-    """Gratings across or along, of any phase, beside an empty margin: two classes."""
-
-    pixel_size = 0.2
-    channels, shape = 1, (24, 30)
-    shown = (0.2, 0.7)
-    hash = "gratings"
-
-    def crops(self, n, shape, rng):
-        return SimpleNamespace(images=gratings(n, shape, rng)[0])
+def data():
+    images, _ = gratings(300, (24, 30), np.random.default_rng(8))
+    return Stack(images, (0.0, 1.0), 0.2, "gratings")
 
 
 def gratings(n, shape, rng):
+    """Gratings across or along, of any phase: two classes."""
     across = rng.random(n) < 0.5
     y, x = np.meshgrid(*(np.arange(k) for k in shape), indexing="ij")
     phase = rng.uniform(0, 2 * np.pi, (n, 1, 1))
@@ -44,14 +38,15 @@ def _recipe(images=640, **sections):
     values = {
         "kind": "features",
         "seed": 4,
+        "held_out": 0.2,
         "data": {"path": "nowhere"},
         "network": {"size": 24, "dimension": 6, "width": 4},
         "optimisation": {"batch": 16, "rate": 4e-3, "half_life": 500, "flat": 1.0},
         "budget": {"images": images},
-        "output": {"log": 1, "checkpoint": 20, "samples": 1000},
+        "output": {"log": 1, "checkpoint": 20, "samples": 1000, "validate_every": 20},
     }
     for key, section in sections.items():
-        values[key] = {**values[key], **section}
+        values[key] = {**values[key], **section} if isinstance(section, dict) else section
     recipe = TrainingRecipe.from_dict(values)
     assert isinstance(recipe, FeaturesRecipe)
     return recipe
@@ -67,7 +62,7 @@ def _one_thread():
 def trained(tmp_path_factory):
     run = tmp_path_factory.mktemp("features") / "run"
     with one_thread():
-        outcome = train(_recipe(images=3200), run, data=Gratings())
+        outcome = train(_recipe(images=3200), run, data=data())
     return weights.load(outcome.prior)[0], read_log(run)
 
 
@@ -77,6 +72,36 @@ def test_partners_are_found_better_and_better(trained):
     found = [line["partners_found"] for line in log]
     assert np.mean(found[-20:]) > 1.2 * np.mean(found[:5])
     assert np.mean([line["loss"] for line in log[-20:]]) < 0.6 * log[0]["loss"]
+
+
+def test_held_out_images_are_told_apart_too(trained):
+    _, log = trained
+    judged = [line for line in log if "held_out_loss" in line]
+    assert [line["step"] for line in judged] == [*range(20, 201, 20)]
+    assert judged[-1]["held_out_loss"] < 0.8 * judged[0]["held_out_loss"]
+    assert judged[-1]["held_out_partners_found"] > judged[0]["held_out_partners_found"]
+
+
+def test_held_out_images_are_not_trained_on():
+    levels = np.ones((10, 1, 24, 30), np.float32) * np.arange(10)[:, None, None, None] / 10
+    stack = Stack(levels, (0.0, 1.0), 0.2, "levels")
+    trainer = Features(_recipe(), stack, torch.device("cpu"), np.random.default_rng(1))
+    rng = np.random.default_rng(2)
+    plain = torch.cat([trainer.draw(rng)[:32].flatten(1).mean(1) for _ in range(10)])
+    assert len(set((10 * plain).round().int().tolist())) == 8
+
+
+def test_what_cannot_be_held_out_is_explained(tmp_path):
+    class Images:
+        pixel_size, hash, shape, channels, shown = 0.2, "any", (24, 30), 1, (0.0, 1.0)
+        crops = staticmethod(data().crops)
+
+    with pytest.raises(RecipeError, match=r"held_out = 0\.2 for images that cannot"):
+        train(_recipe(16), tmp_path / "run", data=Images())
+    with pytest.raises(OptionError, match="a split of 1 image at"):
+        train(_recipe(16), tmp_path / "run", data=data().subset([0]))
+    train(_recipe(16, held_out=0.0), tmp_path / "run", data=Images())
+    assert not any("held_out_loss" in line for line in read_log(tmp_path / "run"))
 
 
 def spoilt(images, rng):
@@ -114,7 +139,7 @@ def test_features_tell_classes_and_defects_apart(trained, rng):
 
 
 def test_an_untrained_twin_does_not(tmp_path, rng):
-    outcome = train(_recipe(16, optimisation={"rate": 1e-9}), tmp_path / "run", data=Gratings())
+    outcome = train(_recipe(16, optimisation={"rate": 1e-9}), tmp_path / "run", data=data())
     network, _ = weights.load(outcome.prior)
     images, across = gratings(300, (24, 24), rng)
     plain = embed(network, images)
@@ -124,10 +149,10 @@ def test_an_untrained_twin_does_not(tmp_path, rng):
 
 
 def test_an_interrupted_training_goes_on_to_the_same_bits(tmp_path):
-    outcome = train(_recipe(), tmp_path / "straight", data=Gratings())
+    outcome = train(_recipe(), tmp_path / "straight", data=data())
     assert (outcome.status, outcome.step) == ("finished", 40)
-    train(_recipe(images=320), tmp_path / "extended", data=Gratings())
-    train(_recipe(), tmp_path / "extended", data=Gratings(), resume=True)
+    train(_recipe(images=320), tmp_path / "extended", data=data())
+    train(_recipe(), tmp_path / "extended", data=data(), resume=True)
     (tmp_path / "extended" / "samples" / "000000020.png").unlink()  # of the first budget's end
     assert_same_runs(tmp_path / "straight", tmp_path / "extended")
 
@@ -189,7 +214,7 @@ def test_the_loss_is_the_cross_entropy_of_finding_the_partner():
 
 def test_bad_settings_are_explained(tmp_path):
     with pytest.raises(RecipeError, match=r"network\.size 30"):
-        train(_recipe(network={"size": 30}), tmp_path / "run", data=Gratings())
+        train(_recipe(network={"size": 30}), tmp_path / "run", data=data())
     with pytest.raises(RecipeError, match="dimension"):
         _recipe(network={"dimension": 65})
     for wrong in ({"dimension": 65}, {"dimension": True}, {"width": 0}):

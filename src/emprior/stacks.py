@@ -120,6 +120,36 @@ class Stack:
         """Return the part with these images, in this order."""
         return replace(self, values=self.values[np.asarray(index)])
 
+    def split(self, fraction: float, rng: np.random.Generator) -> tuple[Stack, Stack]:
+        """Split at random by image.
+
+        Parameters
+        ----------
+        fraction : float
+            Share of the images in the second part, within 0 to 1; at least one comes into each.
+        rng : numpy.random.Generator
+
+        Raises
+        ------
+        OptionError
+            If there are fewer than two images or the fraction is not within 0 to 1.
+
+        Notes
+        -----
+        Wrong where images show the same, as the frames of a movie may: then the second part is
+        known from the first.
+        """
+        total = len(self)
+        if not (0 < fraction < 1 and total > 1):
+            raise OptionError(
+                f"a split of {total} image{'s' * (total != 1)} at {fraction:g}",
+                expected="two images or more, and a fraction between 0 and 1",
+                why="both parts need one",
+                fix="give more images, choose another fraction, or hold none out",
+            )
+        order, held = rng.permutation(total), min(max(round(fraction * total), 1), total - 1)
+        return self.subset(np.sort(order[held:])), self.subset(np.sort(order[:held]))
+
     def _scaled(self, values: NDArray[Any]) -> NDArray[np.float32]:
         low, high = self.limits
         return ((values.astype(np.float32) - low) / (high - low)).astype(np.float32)

@@ -24,7 +24,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from emprior.datasets import Dataset
+from emprior.errors import RecipeError
 from emprior.features import FeatureNet
+from emprior.stacks import Stack
 from emprior.stored import Stored
 from emprior.training.checkpoint import Part
 from emprior.training.crops import check_crops, draw_crops
@@ -45,12 +48,14 @@ class Features:
     data : Micrographs
     device : torch.device
     rng : numpy.random.Generator
-        Draws the initial weights.
+        Draws the initial weights, and the images and views that are held out.
 
     Raises
     ------
     RecipeError
-        If the crops do not fit into the images.
+        If the crops do not fit into the images, or none can be held out of the data.
+    OptionError
+        If there are too few images to hold some out.
     """
 
     def __init__(
@@ -63,7 +68,7 @@ class Features:
         shape = recipe.network
         check_crops(data, recipe.data, shape.size, "network.size")
         self.recipe, self.settings = recipe, recipe.optimisation
-        self.data, self.device = data, device
+        self.device = device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**63)))
             network = FeatureNet(
@@ -78,6 +83,11 @@ class Features:
         self.adam = torch.optim.AdamW(
             self.network.parameters(), self.settings.rate, weight_decay=self.settings.weight_decay
         )
+        self.data, held_out = _split(recipe, data, rng)
+        self._judged: Tensor | None = None
+        if held_out:
+            # As many as in a batch: the loss depends on how many the partner is sought among.
+            self._judged = views(self._crops(held_out, self.settings.batch, rng), rng)
 
     @property
     def parts(self) -> dict[str, Part]:
@@ -92,10 +102,11 @@ class Features:
 
     def draw(self, rng: np.random.Generator) -> Tensor:
         """Return a batch of views, see `views`."""
-        return views(torch.from_numpy(self._crops(self.settings.batch, rng)), rng)
+        return views(self._crops(self.data, self.settings.batch, rng), rng)
 
-    def _crops(self, n: int, rng: np.random.Generator) -> NDArray[np.float32]:
-        return draw_crops(self.data, self.recipe.data, self.recipe.network.size, n, rng)
+    def _crops(self, data: Micrographs, n: int, rng: np.random.Generator) -> Tensor:
+        size = self.recipe.network.size
+        return torch.from_numpy(draw_crops(data, self.recipe.data, size, n, rng))
 
     def update(self, batch: Tensor, seen: int, used: float, rng: np.random.Generator) -> Figures:
         """Update the network, then its average.
@@ -116,9 +127,13 @@ class Features:
         follow(self.average, self.network, self.settings.batch, seen, self.settings.half_life)
         return {"loss": loss.item(), "partners_found": found.item(), "learning_rate": rate}
 
+    @torch.no_grad()
     def validate(self, step: int) -> Figures:
-        """Return nothing: what the features are for is judged by sets of images."""
-        return {}
+        """Judge the average on views of held-out images, every so often: as in `update`."""
+        if self._judged is None or step % self.recipe.output.validate_every:
+            return {}
+        loss, found = contrast(self.average(self._judged.to(self.device)))
+        return {"held_out_loss": loss.item(), "held_out_partners_found": found.item()}
 
     def export(self, rng: np.random.Generator) -> FeatureNet:
         """Return the averaged network."""
@@ -126,18 +141,34 @@ class Features:
 
     def data_picture(self, rng: np.random.Generator) -> NDArray[np.float32]:
         """Return plain windows above their partners, and defective ones above theirs."""
-        shown = views(torch.from_numpy(self._crops(_SHOWN, rng)), rng).numpy()
+        shown = views(self._crops(self.data, _SHOWN, rng), rng).numpy()
         return _table(shown[[*range(0, len(shown), 2), *range(1, len(shown), 2)]], 4)
 
     @torch.no_grad()
     def picture(self, prior: Stored, rng: np.random.Generator) -> NDArray[np.float32]:
         """Return crops above their nearest and their farthest of others."""
         assert isinstance(prior, FeatureNet)
-        crops = self._crops(_SHOWN + _POOL, rng)
-        features = prior(torch.from_numpy(crops).to(self.device)).cpu()
+        crops = self._crops(self.data, _SHOWN + _POOL, rng)
+        features = prior(crops.to(self.device)).cpu()
         distance = torch.cdist(features[:_SHOWN], features[_SHOWN:])
-        near, far = (index.numpy() + _SHOWN for index in (distance.argmin(1), distance.argmax(1)))
-        return _table(np.concatenate([crops[:_SHOWN], crops[near], crops[far]]), 3)
+        near, far = distance.argmin(1) + _SHOWN, distance.argmax(1) + _SHOWN
+        return _table(torch.cat([crops[:_SHOWN], crops[near], crops[far]]).numpy(), 3)
+
+
+def _split(
+    recipe: FeaturesRecipe, data: Micrographs, rng: np.random.Generator
+) -> tuple[Micrographs, Micrographs | None]:
+    """Return what to train on, and what judges it."""
+    if not recipe.held_out:
+        return data, None
+    if not isinstance(data, Dataset | Stack):
+        raise RecipeError(
+            f"held_out = {recipe.held_out:g} for images that cannot be told apart",
+            expected="held_out = 0, a simulated data set, or a stack of images",
+            why="images that are trained on would flatter the network",
+            fix="set held_out = 0, and judge the network on other images",
+        )
+    return data.split(recipe.held_out, rng)
 
 
 def _table(images: NDArray[np.float32], rows: int) -> NDArray[np.float32]:

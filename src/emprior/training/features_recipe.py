@@ -8,7 +8,7 @@ from pydantic import Field
 
 from emprior.recipes import Recipe
 from emprior.training.data_recipe import AnyCropData
-from emprior.training.recipe import KINDS, TrainingRecipe
+from emprior.training.recipe import KINDS, JudgedOutput, TrainingRecipe
 
 
 class FeatureShape(Recipe):
@@ -38,12 +38,21 @@ class FeatureOptimisation(Recipe):
 
 
 class FeaturesRecipe(TrainingRecipe):
-    """The training of a feature network, see `emprior.training.features`."""
+    """The training of a feature network, see `emprior.training.features`.
+
+    Parameters
+    ----------
+    held_out : float
+        Share of the structures, or of the images where no structures are known, that are never
+        trained on, but judge the training.
+    """
 
     kind: Literal["features"]
+    held_out: float = Field(default=0.05, ge=0, lt=1)
     data: AnyCropData
     network: FeatureShape
     optimisation: FeatureOptimisation = FeatureOptimisation()
+    output: JudgedOutput = JudgedOutput()
 
 
 KINDS["features"] = FeaturesRecipe
