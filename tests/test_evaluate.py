@@ -87,6 +87,31 @@ def test_figures_of_merit_agree_with_what_is_known_of_the_noise(files, tmp_path)
     assert constant["shape"] == [64, 64]
 
 
+def test_sharpness_is_recorded_as_ratios_to_the_truth(files, tmp_path):
+    found = by_key(evaluate.run(make_recipe(files, noises=["none"]), tmp_path / "out"))
+    same, flat = (found["a.npy", "none", row] for row in ("identity", "constant"))
+    ratios = ("spectrum_ratio", "column_count_ratio", "column_width_ratio")
+    assert [same[key] for key in ratios] == pytest.approx([1, 1, 1])
+    assert flat["spectrum_ratio"] == pytest.approx(0, abs=1e-6)
+    assert flat["column_count_ratio"] == 0
+    assert math.isnan(float(flat["column_width_ratio"]))  # it shows none
+    assert math.isnan(float(same["contrast_ratio"]))  # columns everywhere, no vacuum
+    clean = np.load(files[0]["path"])[4:68, 16:80].astype(float)
+    # The ranges 1 and that of equation (4) differ by a constant.
+    expected = float(flat["psnr_db"]) + 20 * math.log10(clean.max())
+    assert float(flat["peak_psnr_db"]) == pytest.approx(expected, abs=1e-3)
+
+
+def test_contrast_to_the_vacuum_is_recorded(tmp_path):
+    whole = np.full((72, 96), 0.45)
+    whole[:, :40] = lattice((72, 96), PIXEL_SIZE)[:, :40]
+    np.save(tmp_path / "edge.npy", whole.astype(np.float32))
+    source = {"path": str(tmp_path / "edge.npy"), "pixel_size": PIXEL_SIZE}
+    found = by_key(evaluate.run(make_recipe([source], noises=["none"]), tmp_path / "out"))
+    assert found["edge.npy", "none", "identity"]["contrast_ratio"] == pytest.approx(1)
+    assert found["edge.npy", "none", "constant"]["contrast_ratio"] == pytest.approx(0, abs=1e-6)
+
+
 def test_an_image_without_columns_has_no_column_scores(tmp_path):
     ramp = np.linspace(0.4, 0.5, 64)[:, None].repeat(64, 1)
     np.save(tmp_path / "ramp.npy", ramp)
@@ -94,7 +119,8 @@ def test_an_image_without_columns_has_no_column_scores(tmp_path):
     found = by_key(evaluate.run(make_recipe([source]), tmp_path / "out"))
     record = found["ramp.npy", "P(10)", "blur"]
     assert record["columns"] == 0
-    assert math.isnan(float(record["column_f1"]))
+    for key in ("column_f1", "contrast_ratio", "column_count_ratio", "column_width_ratio"):
+        assert math.isnan(float(record[key])), key
     assert float(record["psnr_db"]) > 20
 
 

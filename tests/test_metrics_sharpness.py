@@ -78,6 +78,8 @@ def test_contrast_of_a_blurred_column_is_the_analytic_one():
 def test_contrast_is_not_told_without_columns_or_vacuum(truth):
     flat = np.full(SHAPE, 0.45)
     assert vacuum_contrast(truth, flat, PIXEL) is None
+    edge = flat + 0.2 * np.exp(-((PIXEL * np.arange(SHAPE[1])) ** 2) / (2 * WIDTH**2))
+    assert vacuum_contrast(edge, edge, PIXEL) is None  # at the edges nothing is counted
     matter = np.full((60, 70), 0.45)
     matter += lattice((150, 190), PIXEL)[-60:, :70] - 0.45  # columns throughout
     assert vacuum_contrast(matter, matter, PIXEL) is None

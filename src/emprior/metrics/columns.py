@@ -85,12 +85,7 @@ def column_f1(
     sign = polarity(x, pixel_size)
     found = columns(x_hat, pixel_size, vacuum=vacuum, sign=sign)
     true = columns(x, pixel_size, vacuum=vacuum, sign=sign)
-    extent = (np.array(x.shape) - 1) * check_pixel_size(pixel_size)
-
-    def inside(positions: NDArray[Any]) -> NDArray[np.bool_]:
-        return np.all((positions >= _BORDER) & (positions <= extent - _BORDER), axis=-1)
-
-    counted = inside(true)
+    counted = inside(true, x.shape, pixel_size)
     if not counted.any():
         raise ImageError(
             "a clean image in which no atomic column is seen",
@@ -106,7 +101,9 @@ def column_f1(
     pairs = [(i, j) for i, j in zip(*linear_sum_assignment(cost), strict=True) if near[i, j]]
     partners = {j for _, j in pairs}
     matched = sum(bool(counted[i]) for i, _ in pairs)
-    added = sum(bool(here) for j, here in enumerate(inside(found)) if j not in partners)
+    added = sum(
+        bool(here) for j, here in enumerate(inside(found, x.shape, pixel_size)) if j not in partners
+    )
     return ColumnScore(matched, added, int(counted.sum()) - matched)
 
 
@@ -148,6 +145,12 @@ def columns(
     narrow = ndimage.white_tophat(smooth, size=1 + 2 * round(_WIDEST / 2 / pixel_size)) >= least
     positions = positions[narrow[tuple(positions.T)]]
     return (positions + _vertex(smooth, positions)) * pixel_size
+
+
+def inside(positions: NDArray[Any], shape: tuple[int, ...], pixel_size: float) -> NDArray[np.bool_]:
+    """Tell which positions, (n, 2) in Å, are 1 Å or more from the edges of an image."""
+    extent = (np.array(shape) - 1) * pixel_size
+    return np.all((positions >= _BORDER) & (positions <= extent - _BORDER), axis=-1)
 
 
 def polarity(image: ArrayLike, pixel_size: float) -> int:

@@ -16,13 +16,12 @@ from scipy import ndimage
 from scipy.fft import dctn, fft2, fftfreq, idctn
 
 from emprior.errors import ImageError, OptionError
-from emprior.metrics.columns import columns, polarity
+from emprior.metrics.columns import columns, inside, polarity
 from emprior.metrics.pixels import check_pair
 from emprior.micrograph import check_pixel_size
 from emprior.specimen import VACUUM
 
 _FINE, _COARSE = 0.2, 0.35  # Å, the scales that a column's width is read from
-_BORDER = 1.0  # Å
 _AROUND = 0.4  # Å, of a column
 _CLEAR = 3.0  # Å, of vacuum from the next column
 _LEAST_VACUUM = 9.0  # Å²
@@ -96,8 +95,8 @@ def vacuum_contrast(
     .. math:: (\hat a - \hat v) / (a - v)
 
     with a the mean of the pixels within 0.4 Å of a column and v the median of the vacuum, at the
-    same pixels in both images. Columns are those detected in the truth; vacuum are the pixels
-    3 Å or more from any of them.
+    same pixels in both images. Columns are those detected in the truth, 1 Å or more from its edges;
+    vacuum are the pixels 3 Å or more from any column, those at the edges included.
 
     Parameters
     ----------
@@ -127,16 +126,24 @@ def vacuum_contrast(
     """
     x_hat, x = check_pair(estimate, truth)
     positions = columns(x, check_pixel_size(pixel_size), vacuum=vacuum)
-    if not len(positions):
+    counted = positions[inside(positions, x.shape, pixel_size)]
+    if not len(counted):
         return None
-    away = np.ones(x.shape, bool)
-    away[tuple(np.rint(positions / pixel_size).astype(int).T)] = False
-    distance = ndimage.distance_transform_edt(away) * pixel_size
-    on, off = distance <= _AROUND, distance >= _CLEAR
+    on = _distance(counted, x.shape, pixel_size) <= _AROUND
+    off = _distance(positions, x.shape, pixel_size) >= _CLEAR
     if off.sum() * pixel_size**2 < _LEAST_VACUUM:
         return None
     found, true = (float(image[on].mean() - np.median(image[off])) for image in (x_hat, x))
     return found / true if abs(true) >= _LEAST_CONTRAST * vacuum else None
+
+
+def _distance(
+    positions: NDArray[np.float64], shape: tuple[int, ...], pixel_size: float
+) -> NDArray[np.float64]:
+    """Return the distance of each pixel to the nearest position in Å."""
+    away = np.ones(shape, bool)
+    away[tuple(np.rint(positions / pixel_size).astype(int).T)] = False
+    return np.asarray(ndimage.distance_transform_edt(away) * pixel_size)
 
 
 @dataclass(frozen=True)
@@ -215,8 +222,7 @@ def _measured(
 ) -> tuple[int, float | None]:
     """Return the number of columns and their median width in Å."""
     positions = columns(image, pixel_size, vacuum=vacuum, sign=sign)
-    extent = (np.array(image.shape) - 1) * pixel_size
-    positions = positions[np.all((positions >= _BORDER) & (positions <= extent - _BORDER), axis=1)]
+    positions = positions[inside(positions, image.shape, pixel_size)]
     fine, coarse = (
         ndimage.map_coordinates(_laplacian(image, pixel_size, s), positions.T / pixel_size)
         for s in (_FINE, _COARSE)
