@@ -181,7 +181,8 @@ REDESIGN = Experiment(
     part="Section 4.2.2, figures 8 to 10",
     text=(
         "A mirrored discriminator, the loss from logits, smoothed labels: all, and all but one. "
-        "The paper then finds images that repeat: duplicates and the birthday test look for them. "
+        "The paper then finds images that repeat: the share of samples whose nearest "
+        "other is nearer than 1 % of real ones are, and the birthday test, look for them. "
         f"{_HOW}"
     ),
     views=(
