@@ -12,7 +12,7 @@ test: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 smoke: .venv/ready
-	OMP_NUM_THREADS=2 $(BIN)/python -m pytest checks -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest checks -q
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -65,9 +65,10 @@ def score(shop: Workshop, book: Book, rows: Rows, noises: Sequence[str] = PAPER_
     )
     with shop.bar("denoising test images") as progress:
         path = evaluate.run(recipe, shop.directory / "evaluation", progress=progress)
-    labels = [row.name for row in recipe.denoisers]
-    for record in records.read(path):
-        if record["denoiser"] in labels and record["noise"] in noises:
-            key = {name: record[name] for name in ("denoiser", "noise", "image")}
-            values = {name: record[name] for name in SCORES if name in record}
-            book.once("score", key, lambda: values)
+    made = records.read(path)
+    for label in (row.name for row in recipe.denoisers):
+        for record in made:
+            if record["denoiser"] == label and record["noise"] in noises:
+                key = {name: record[name] for name in ("denoiser", "noise", "image")}
+                values = {name: record[name] for name in SCORES if name in record}
+                book.once("score", key, lambda: values)
