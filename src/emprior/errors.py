@@ -10,6 +10,7 @@
     │   ├── RecipeError              a recipe has an unknown or out-of-range key
     │   └── WeightsError             a weight file is truncated, foreign or unsafe
     ├── OutputError (OSError)        the result cannot be written there
+    ├── TrainingError                a training that others build on diverged
     └── MissingExtraError (ImportError)   an optional part of emprior is not installed
 
     EmpriorWarning (UserWarning)     something was assumed; the message says what
@@ -79,6 +80,10 @@ class OutputError(EmpriorError, OSError):
     """The result cannot be written where it was asked for."""
 
     __str__ = EmpriorError.__str__
+
+
+class TrainingError(EmpriorError):
+    """A training that others build on diverged."""
 
 
 class MissingExtraError(EmpriorError, ImportError):

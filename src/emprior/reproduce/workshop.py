@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from emprior import records, weights
 from emprior.datasets import Dataset
 from emprior.denoisers.networks import NATIVE_PIXEL_SIZE
-from emprior.errors import EmpriorError
+from emprior.errors import TrainingError
 from emprior.evaluate.frames import Frame, open_frames
 from emprior.generators import Generator
 from emprior.generators.dcgan import initialise
@@ -31,10 +31,6 @@ from emprior.training import TrainingRecipe, train
 
 Floats = NDArray[np.floating]
 Bar = Callable[[str], AbstractContextManager[Callable[[float], None]]]
-
-
-class TrainingFailedError(EmpriorError):
-    """A training of an experiment diverged or was stopped."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,7 +234,7 @@ class Workshop:
         if outcome.status == "interrupted":
             raise KeyboardInterrupt
         if outcome.status == "diverged":
-            raise TrainingFailedError(
+            raise TrainingError(
                 f"the training {name}: {outcome.message}",
                 expected="finite losses",
                 why="nothing can be measured of a network of NaNs",
