@@ -215,7 +215,7 @@ def test_files_of_the_other_family_are_refused(blur, tmp_path, micrograph, rng):
         with pytest.raises(WeightsError, match="a dncnn, which maps noisy images") as caught:
             call()
         assert "supervised" in caught.value.fix
-    with pytest.raises(OptionError, match="only with the methods prior, .*supervised"):
+    with pytest.raises(OptionError, match=r"only with the methods prior, .*supervised"):
         denoise(micrograph, method="blur", prior=blur)
 
 
