@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,17 +23,14 @@ from emprior.inversion import (
     View,
 )
 from emprior.micrograph import Micrograph
-from emprior.noise import Gaussian, NoiseModel
+from emprior.noise import ClippedPoisson, Gaussian, NoiseModel
 from emprior.stored import Stored
 
 _TYPICAL_MEAN, _TYPICAL_SD = 0.44, 0.05  # of clean images whose vacuum is 0.45
 FACE_VALUE = (0.3, 0.6)  # means of data that are taken to have their vacuum at 0.45
-_TILTS = [(0.0, 0.0), (0.035, 0.0), (-0.035, 0.0), (0.0, 0.035), (0.0, -0.035)]  # starts
-_STAGES = (
-    Stage(GaussNewton(iterations=6), 2, keep=2),
-    Stage(GaussNewton(iterations=10), 3),
-    Stage(GaussNewton(iterations=10), 6),
-)
+_UPRIGHT = 0.006  # tangent of tilts whose sign makes no difference
+_STAGES = (Stage(GaussNewton(iterations=5), 2),)
+_MODEL_ERROR = 4e-3  # typical error of the best image in a generator's range
 _AT_ONCE = 8  # windows of one generator searched together; bounds memory on large images
 
 
@@ -75,6 +73,7 @@ class Pose:
         pooled = noise.pooled(factor) if factor > 1 else noise
         if pooled is None:
             factor, pooled = 1, noise
+        pooled = self._likelihood(pooled)
         field = self.generator.image_shape
         problem = LatentProblem(
             self.generator,
@@ -84,6 +83,24 @@ class Pose:
             exposure=self.exposure,
         )
         return problem, View.centred(field, (h, w), pitch).to(like)
+
+
+    def _likelihood(self, noise: NoiseModel) -> NoiseModel:
+        """Return a noise model that does not ask for more than the generator can give.
+
+        Where noise is weaker than the error of its best image, that error counts as noise too:
+        otherwise latent numbers would be bent to explain it.
+        """
+        if isinstance(noise, ClippedPoisson):
+            return noise
+        flat = np.asarray(self.exposure.origin + _TYPICAL_MEAN * self.exposure.unit)
+        deviation, error = float(noise.variance(flat)) ** 0.5, _MODEL_ERROR * self.exposure.unit
+        return Gaussian(float(np.hypot(deviation, error))) if deviation < error else noise
+
+    def corrected(self, latent: Tensor) -> Pose:
+        """Return the pose with its generator at its best about a latent vector (T, D)."""
+        z = latent[:1, : self.generator.latent_dim]
+        return replace(self, generator=self.generator.corrected(z))
 
 
 def pose(network: Stored, micrograph: Micrograph, noise: NoiseModel, pitch: float) -> list[Pose]:
@@ -151,8 +168,10 @@ def _guessed(
         free=exposure.free,
         spread=0.05,
     )
-    # Tilt shows in how columns smear into each other, to which the encoder is nearly blind.
-    z = generator.tilted(_TILTS)
+    # The encoder tells tilts without their sign, and the likelihood has to find it.
+    rows, columns = guess.scene.tilt.tolist()
+    turns = itertools.product(*((0.0,) if t < _UPRIGHT else (0.0, -2 * t) for t in (rows, columns)))
+    z = generator.tilted(list(turns))
     start = GivenStart(F.pad(z, (0, exposure.free))[None])
     return Pose([window], generator, guessed, Search(start, _STAGES))
 

@@ -43,6 +43,9 @@ class Prior(Denoiser):
         With an encoder, "default" starts from what it sees.
     device : str
         "auto" takes a GPU where there is one.
+    corrections : int
+        How often a generator that saves time in the search is made exact about what was found,
+        and the search refined.
     progress : callable, optional
         Called with the share of work done, from 0 to 1.
 
@@ -56,6 +59,7 @@ class Prior(Denoiser):
     prior: str | Path = "default"
     search: str = "default"
     device: str = "auto"
+    corrections: int = 2
     progress: Callable[[float], None] | None = field(default=None, compare=False, repr=False)
 
     def __call__(
@@ -95,7 +99,6 @@ class Prior(Denoiser):
             poses = [fit.pose for fit in found]
         fits, images, statuses, passes = [], [], [], 0
         for number, posed in enumerate(poses):
-            problem, full = posed.problem(micrograph, noise, pitch)
             search = SEARCHES[self.search]
             if found is not None:
                 search = _refine(found[number].latent)
@@ -106,12 +109,21 @@ class Prior(Denoiser):
                 if self.progress:
                     self.progress((number + share) / len(poses))
 
+            problem, full = posed.problem(micrograph, noise, pitch)
             inversion = invert(problem, search, rng, progress=progress)
+            passes += inversion.passes
+            for _ in range(self.corrections):
+                exact = posed.corrected(inversion.latent)
+                if exact.generator is posed.generator:
+                    break
+                posed = exact
+                problem, full = posed.problem(micrograph, noise, pitch)
+                inversion = invert(problem, _refine(inversion.latent), rng)
+                passes += inversion.passes
             with torch.no_grad():
                 images += list(problem.image(inversion.latent[:, None], full)[:, 0].cpu().numpy())
             fits.append(Fit(posed, inversion.latent))
             statuses += [status.name.lower() for status in inversion.status]
-            passes += inversion.passes
         windows = [window for posed in poses for window in posed.windows]
         trace = {
             "prior": str(self.prior),
@@ -127,4 +139,4 @@ class Prior(Denoiser):
 
 
 def _refine(latent: Tensor) -> Search:
-    return Search(GivenStart(latent[:, None]), (Stage(GaussNewton(), 4),))
+    return Search(GivenStart(latent[:, None]), (Stage(GaussNewton(iterations=5, tolerance=0.3), 4),))

@@ -55,3 +55,18 @@ class Generator(nn.Module, ABC):
     def log_prior(self, z: Tensor) -> Tensor:
         """Return the log-density of latent vectors, (..., D) to (...), every constant kept."""
         return -(z**2).sum(-1) / 2 - self.latent_dim / 2 * math.log(2 * math.pi)
+
+    def corrected(self, z: Tensor) -> Generator:
+        """Return this generator, made as exact as it can be at one latent vector, (1, D).
+
+        For generators that save time elsewhere; the others are exact anywhere.
+        """
+        return self
+
+    def sensitivity(self) -> Tensor | None:
+        r"""Return roughly :math:`\sum_{\mathrm{pixels}} (\partial x / \partial z_i)^2`, (D,).
+
+        It need not be right, only tell latent numbers that move the whole image from those that
+        move a part: searches take steps in proportion. None where all are alike.
+        """
+        return None

@@ -17,6 +17,7 @@ from emprior.generators.multislice import Multislice, splat
 
 _SHIFT, _STRAIN = 0.3, 0.005  # Å and relative: of a lattice as a whole
 _DEFOCUS, _TILT, _CENTRE, _THICKNESS, _BLUR = 40.0, 0.035, 5.0, 6.0, 0.05  # Å, rad, Å, Å, Å
+_THIN = 24  # slices that are enough for any thickness
 _OPTICS = 6  # latent numbers for them: defocus, two tilts, centre, thickness, blur
 
 
@@ -94,14 +95,23 @@ class ColumnGenerator(Generator):
         Stands at latent zero.
     elements : tuple of Element
     multislice : Multislice
+    correction : (H, W) Tensor, optional
+        Added to every image.
     """
 
     channels = 1
+    correction: Tensor
     through: Tensor
     spacing: Tensor
     count_sd: Tensor
 
-    def __init__(self, scene: Scene, elements: tuple[Element, ...], multislice: Multislice) -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        elements: tuple[Element, ...],
+        multislice: Multislice,
+        correction: Tensor | None = None,
+    ) -> None:
         super().__init__()
         self.scene, self.elements, self.multislice = scene, elements, multislice
         self.image_shape, self.pixel_size = multislice.shape, multislice.pixel_size
@@ -111,6 +121,9 @@ class ColumnGenerator(Generator):
             kind = torch.bool if isinstance(values[0], bool) else scene.rows.dtype
             return torch.tensor(values, dtype=kind, device=scene.rows.device)[scene.element]
 
+        if correction is None:
+            correction = scene.rows.new_zeros(self.image_shape)
+        self.register_buffer("correction", correction)
         self.register_buffer("through", each([element.through for element in elements]))
         self.register_buffer("spacing", each([element.spacing for element in elements]))
         self.register_buffer("count_sd", each([element.count_sd for element in elements]))
@@ -127,6 +140,24 @@ class ColumnGenerator(Generator):
         first = self.latent_dim - _OPTICS + 1
         z[:, first : first + 2] = torch.tensor(tilts).to(z) / _TILT
         return z
+
+    def sensitivity(self) -> Tensor:
+        """Return roughly the squared norm of the image's derivatives, (D,)."""
+        M, element = len(self.scene.rows), self.scene.element
+        # Measured for Pt, Ce and O at 10 nm overfocus; only orders of magnitude matter. Heavier
+        # columns, and those that reach through, show more.
+        weight = torch.tensor([e.number * e.typical for e in self.elements]).to(self.example)
+        weight = (weight / 500)[element]
+        own = 3.0 * weight * self.scene.position_sd**2
+        counts = 0.5 * weight * self.count_sd**2
+        lattices = weight.new_zeros(2, 6)
+        for kind in (0, 1):
+            some = weight[self.through == bool(kind)].sum()
+            lattices[kind, :2] = 3.0 * _SHIFT**2 * some
+            lattices[kind, 2:] = 0.06 * _SHIFT**2 * some
+        area = self.image_shape[0] * self.image_shape[1] / 160**2
+        optics = area * weight.new_tensor([7.0, 28.0, 28.0, 0.3, 1.0, 1.7])
+        return torch.cat([lattices.flatten(), own, own, counts, optics])
 
     def at(self, z: Tensor) -> Scene:
         """Return the scenes of latent vectors (B, D); every field gains a leading axis B."""
@@ -157,27 +188,79 @@ class ColumnGenerator(Generator):
 
     def forward(self, z: Tensor) -> Tensor:
         """Return clean images, (B, 1, H, W), of latent vectors, (B, D)."""
-        scene, B = self.at(z), len(z)
-        half = 2 * self.multislice.slices  # two points a slice follow a tilted column
-        thickness = scene.thickness[:, None]
-        centre = torch.where(self.through, thickness / 2, scene.centre[:, None])
-        # Columns that reach through lack single atoms anywhere; the others are whole but short.
-        share = torch.where(self.through, scene.counts, 1.0)
-        reach = torch.where(self.through, thickness, scene.counts * self.spacing) / 2
-        edges = torch.linspace(0, 1, half + 1).to(z) * thickness[..., None]
-        # Atoms of each column, evenly spaced about its centre, that lie before each edge.
-        low, high = (centre - reach)[..., None], (centre + reach)[..., None]
-        before = (edges - low).clamp(min=0) - (edges - high).clamp(min=0)
-        atoms = (share / self.spacing)[..., None] * before.diff(dim=-1)
-        middle = (edges[..., 1:] + edges[..., :-1]) / 2
-        height = (centre[..., None] - middle) / self.pixel_size  # above the column's own centre
-        rows = scene.rows[..., None] + height * scene.tilt[:, 0, None, None]
-        columns = scene.columns[..., None] + height * scene.tilt[:, 1, None, None]
-        E, S = len(self.elements), self.multislice.slices
-        index = self.scene.element[:, None] * S + torch.arange(half, device=z.device) // 2
-        rows, columns, atoms = (points.flatten(1) for points in (rows, columns, atoms))
-        density = splat(rows, columns, atoms, index.flatten(), E * S, self.image_shape)
-        density = density.view(B, E, S, *self.image_shape)
+        return self._draw(z, self.multislice) + self.correction
+
+    @torch.no_grad()
+    def corrected(self, z: Tensor) -> ColumnGenerator:
+        """Return the same generator, corrected by what thin slices change in the image of z.
+
+        How much they do hardly depends on z, so that a search with the correction finds nearly
+        what one with thin slices would (space mapping: Bandler et al., IEEE Trans. MTT 42, 2536
+        (1994)), in a quarter of the time.
+        """
+        fine = self.multislice.finer(_THIN)
+        correction = (self._draw(z, fine) - self._draw(z, self.multislice))[0, 0]
+        return ColumnGenerator(self.scene, self.elements, self.multislice, correction)
+
+    def _draw(self, z: Tensor, multislice: Multislice) -> Tensor:
+        """Return clean images, (B, 1, H, W), by a multislice of any number of slices."""
+        scene, S = self.at(z), multislice.slices
+        # Where each column is cut by half the thickness: there, slices are not displaced yet.
+        offset = torch.where(self.through, 0.0, (scene.centre - scene.thickness / 2)[:, None])
+        rows, columns = (
+            where + offset * tilt[:, None] / self.pixel_size
+            for where, tilt in ((scene.rows, scene.tilt[:, 0]), (scene.columns, scene.tilt[:, 1]))
+        )
+        spectra = self._through(scene, rows, columns, multislice)
+        spectra = spectra + self._standing(scene, rows, columns, multislice)
+        # The beam is inclined, so slices are displaced by their height above the middle.
+        step = scene.thickness / S / self.pixel_size
+        height = ((S - 1) / 2 - torch.arange(S).to(z)) * step[:, None]
+        moves = multislice.shift(
+            height * scene.tilt[:, :1], height * scene.tilt[:, 1:], step[:, None] * scene.tilt
+        )
         focal_spread = torch.full_like(scene.defocus, 40.0)
-        image = self.multislice(density, scene.defocus, scene.thickness, focal_spread, scene.blur)
+        image = multislice.image(
+            spectra * moves, scene.defocus, scene.thickness, focal_spread, scene.blur
+        )
         return image[:, None]
+
+    def _through(
+        self, scene: Scene, rows: Tensor, columns: Tensor, multislice: Multislice
+    ) -> Tensor:
+        """Return the spectrum, (B, 1, H, W//2 + 1), that every slice has of the whole columns.
+
+        They lack single atoms anywhere.
+        """
+        atoms = scene.counts * (scene.thickness / multislice.slices)[:, None] / self.spacing
+        return self._spectra(rows, columns, atoms[..., None], True, multislice)
+
+    def _standing(
+        self, scene: Scene, rows: Tensor, columns: Tensor, multislice: Multislice
+    ) -> Tensor:
+        """Return the spectra, (B, S, H, W//2 + 1), of columns that stand about a centre."""
+        spacing = self.spacing[:, None]
+        reach = scene.counts[..., None] * spacing / 2
+        edges = torch.linspace(0, 1, multislice.slices + 1).to(rows)
+        edges = edges * scene.thickness[:, None, None]
+        # Atoms of each column, evenly spaced about its centre, that lie before each edge.
+        low, high = (scene.centre[:, None, None] + sign * reach for sign in (-1, 1))
+        before = (edges - low).clamp(min=0) - (edges - high).clamp(min=0)
+        return self._spectra(rows, columns, before.diff(dim=-1) / spacing, False, multislice)
+
+    def _spectra(
+        self, rows: Tensor, columns: Tensor, atoms: Tensor, through: bool, multislice: Multislice
+    ) -> Tensor:
+        """Return the spectra of some columns from their atoms (B, M, S) in each of S slices."""
+        chosen, S = self.through == through, atoms.shape[-1]
+        kinds = [i for i, element in enumerate(self.elements) if element.through == through]
+        place = torch.zeros(len(self.elements), dtype=torch.long, device=rows.device)
+        place[kinds] = torch.arange(len(kinds), device=rows.device)
+        index = place[self.scene.element[chosen]][:, None] * S + torch.arange(S).to(place)
+        atoms = atoms[:, chosen]
+        rows, columns = (
+            where[:, chosen, None].expand_as(atoms).flatten(1) for where in (rows, columns)
+        )
+        maps = len(kinds) * S
+        density = splat(rows, columns, atoms.flatten(1), index.flatten(), maps, self.image_shape)
+        return multislice.spectra(density.unflatten(1, (len(kinds), S)), kinds)

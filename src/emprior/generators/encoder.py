@@ -37,7 +37,11 @@ OPTICS = {
     "unit": (1.0, 0.1),  # of intensity
     "origin": (0.0, 1 / 30),
 }
-"""Middle and scale of the global numbers that the network tells, in their order."""
+"""Middle and scale of the global numbers that the network tells, in their order.
+
+Tilts are told without their sign. A column tilted either way has nearly the same projection, so a
+mean over both signs would always be zero, whatever the frame shows.
+"""
 
 
 class Guess(NamedTuple):

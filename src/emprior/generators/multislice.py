@@ -7,6 +7,7 @@ projected along the tilted beam, so that the wave travels straight.
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -63,6 +64,8 @@ class Multislice(nn.Module):
     _square: Tensor  # (H, W) [1/Å²]
     _aperture: Tensor  # (H, W)
     _phase_per_atom: Tensor  # (E, H, W//2 + 1)
+    _k_rows: Tensor  # (H,)
+    _k_columns: Tensor  # (W//2 + 1,)
 
     def __init__(
         self,
@@ -89,8 +92,16 @@ class Multislice(nn.Module):
         phase = sigma * table * inside / (pixel_size**2 * spline**4)
         aperture = square < 1 / (3 * pixel_size) ** 2
         tables = {"_square": square, "_aperture": aperture, "_phase_per_atom": phase}
+        # Cycles per pixel.
+        tables |= {"_k_rows": k[0] * pixel_size, "_k_columns": half * pixel_size}
         for name, values in tables.items():
             self.register_buffer(name, torch.from_numpy(values).to(factors), persistent=False)
+
+    def finer(self, slices: int) -> Multislice:
+        """Return the same calculation in more slices, which shares its tables."""
+        other = copy.copy(self)
+        other.slices = slices
+        return other
 
     @staticmethod
     def knots() -> NDArray[np.float64]:
@@ -114,12 +125,63 @@ class Multislice(nn.Module):
         cs: float = -13e4,
         c5: float = 5e7,
     ) -> Tensor:
+        """Form images of atoms in slices, (B, E, S, H, W); all else as for `image`.
+
+        Atoms per pixel, spread by the cubic B-spline; slice 0 meets the beam first.
+        """
+        return self.image(self.spectra(density), defocus, thickness, focal_spread, blur, cs, c5)
+
+    def spectra(self, density: Tensor, elements: list[int] | None = None) -> Tensor:
+        """Return spectra, (B, S, H, W//2 + 1), of the phase that atoms, (B, E, S, H, W), give.
+
+        With `elements`, of those alone.
+        """
+        factors = self._phase_per_atom if elements is None else self._phase_per_atom[elements]
+        return (torch.fft.rfft2(density) * factors[:, None]).sum(1)
+
+    def shift(self, rows: Tensor, columns: Tensor, smear: Tensor) -> Tensor:
+        r"""Return what a spectrum is multiplied by where its map moves and is smeared out.
+
+        .. math:: e^{-2 \pi i (k \cdot u)} \cos(\pi\, k \cdot s / \sqrt3)
+
+        The cosine is that of two points, which agree with a line of length s to third order.
+
+        Parameters
+        ----------
+        rows, columns : (B, S) Tensor
+            The displacement u of each slice [pixels].
+        smear : (B, 2) Tensor
+            The line s along rows and columns [pixels].
+
+        Returns
+        -------
+        (B, S, H, W//2 + 1) Tensor
+        """
+        angle_r = -2 * math.pi * rows[..., None] * self._k_rows
+        angle_c = -2 * math.pi * columns[..., None] * self._k_columns
+        move_r = torch.polar(torch.ones_like(angle_r), angle_r)
+        move_c = torch.polar(torch.ones_like(angle_c), angle_c)
+        along = smear[:, 0, None, None] * self._k_rows[:, None]
+        along = along + smear[:, 1, None, None] * self._k_columns
+        move_r = move_r[..., :, None] * torch.cos(math.pi / math.sqrt(3) * along)[:, None]
+        return move_r * move_c[..., None, :]
+
+    def image(
+        self,
+        spectra: Tensor,
+        defocus: Tensor,
+        thickness: Tensor,
+        focal_spread: Tensor,
+        blur: Tensor,
+        cs: float = -13e4,
+        c5: float = 5e7,
+    ) -> Tensor:
         """Form images.
 
         Parameters
         ----------
-        density : (B, E, S, H, W) Tensor
-            Atoms per pixel, spread by the cubic B-spline; slice 0 meets the beam first.
+        spectra : (B, S, H, W//2 + 1) Tensor
+            Of each slice's phase.
         defocus, thickness, focal_spread, blur : (B,) Tensor
             [Å], as in `emprior.specimen.Optics`.
         cs, c5 : float
@@ -130,8 +192,7 @@ class Multislice(nn.Module):
         (B, H, W) Tensor
             Vacuum 0.45.
         """
-        spectrum = (torch.fft.rfft2(density) * self._phase_per_atom[:, None]).sum(1)
-        phase = torch.fft.irfft2(spectrum, s=self.shape)
+        phase = torch.fft.irfft2(spectra, s=self.shape)
         transmitted = torch.polar(torch.exp(-self.absorption * phase), phase)
         step = thickness[:, None, None] / self.slices
         turn = -math.pi * self.wavelength * step * self._square

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +16,8 @@ from emprior.errors import OptionError
 from emprior.generators.base import Generator
 from emprior.grid import resample, resampling_matrix
 from emprior.noise import NoiseModel
+
+_TYPICAL = 0.44  # mean intensity of clean images
 
 
 class View(NamedTuple):
@@ -91,11 +95,15 @@ class Exposure:
 
 
 class Linearisation(NamedTuple):
-    """The objective about one point: value (T, K), gradient (T, K, D), Gauss–Newton curvature."""
+    """The objective about one point: value (T, K), gradient (T, K, D), Gauss–Newton curvature.
+
+    The diagonal, (T, K, D), is a rough one of the curvature, to precondition with.
+    """
 
     value: Tensor
     gradient: Tensor
     curvature: Callable[[Tensor], Tensor]
+    diagonal: Tensor
 
 
 class LatentProblem:
@@ -245,4 +253,19 @@ class LatentProblem:
             (product,) = torch.autograd.grad(image, z, fisher * pushed, retain_graph=True)
             return (product + self.prior_weight * v) / self.pixels
 
-        return Linearisation(value, gradient, curvature)
+        information = fisher.mean((-2, -1))[..., None] * self._sensitivity
+        return Linearisation(
+            value, gradient, curvature, (information + self.prior_weight) / self.pixels
+        )
+
+    @cached_property
+    def _sensitivity(self) -> Tensor:
+        """Return a rough squared norm of the data's derivative by each latent number, (D,)."""
+        known = self.generator.sensitivity()
+        if known is None:
+            return torch.zeros(self.latent_dim).to(self.noisy)
+        scale = self.pixels / math.prod(self.generator.image_shape)
+        # Exposure moves every pixel by about its intensity.
+        exposed = (_TYPICAL * self.exposure.spread) ** 2 * math.prod(self.generator.image_shape)
+        exposure = known.new_full((self.exposure.free,), exposed)
+        return torch.cat([known, exposure]).to(self.noisy) * scale * self.exposure.unit**2

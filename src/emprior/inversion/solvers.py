@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any, Literal
@@ -182,9 +183,11 @@ class GaussNewton(Solver):
     def step(self, problem: LatentProblem, state: State) -> State:
         """Take one damped step, accepted candidate by candidate."""
         damping = state.memory
-        value, gradient, curvature = problem.linearise(state.z)
+        value, gradient, curvature, diagonal = problem.linearise(state.z)
         shift = (damping / problem.pixels)[..., None]
-        move = conjugate_gradients(lambda v: curvature(v) + shift * v, -gradient, self.iterations)
+        move = conjugate_gradients(
+            lambda v: curvature(v) + shift * v, -gradient, self.iterations, diagonal + shift
+        )
         running = state.status == Status.RUNNING
         move = torch.where(running[..., None], torch.nan_to_num(move), 0.0)
         moved = problem.value(state.z + move)
@@ -203,7 +206,9 @@ class GaussNewton(Solver):
         )
 
 
-def conjugate_gradients(matrix: Any, right: Tensor, iterations: int) -> Tensor:
+def conjugate_gradients(
+    matrix: Callable[[Tensor], Tensor], right: Tensor, iterations: int, diagonal: Tensor
+) -> Tensor:
     """Solve ``matrix(x) = right`` for a batch of symmetric positive definite systems.
 
     Parameters
@@ -212,9 +217,12 @@ def conjugate_gradients(matrix: Any, right: Tensor, iterations: int) -> Tensor:
         From (..., D) to (..., D), acting on each system alone.
     right : (..., D) Tensor
     iterations : int
+    diagonal : (..., D) Tensor
+        Positive; the nearer to that of the matrix, the fewer iterations are needed.
     """
     x, residual = torch.zeros_like(right), right
-    direction, square = residual, (residual**2).sum(-1, keepdim=True)
+    direction = residual / diagonal
+    square = (residual * direction).sum(-1, keepdim=True)
     first = square
     for _ in range(iterations):
         if bool((square <= 1e-10 * first).all()):
@@ -222,6 +230,7 @@ def conjugate_gradients(matrix: Any, right: Tensor, iterations: int) -> Tensor:
         product = matrix(direction)
         step = square / (direction * product).sum(-1, keepdim=True).clamp(min=1e-38)
         x, residual = x + step * direction, residual - step * product
-        square, previous = (residual**2).sum(-1, keepdim=True), square
-        direction = residual + square / previous.clamp(min=1e-38) * direction
+        scaled = residual / diagonal
+        square, previous = (residual * scaled).sum(-1, keepdim=True), square
+        direction = scaled + square / previous.clamp(min=1e-38) * direction
     return x

@@ -110,7 +110,6 @@ class ExampleSource:
             if rng.random() < 0.5:
                 for array in (frames[k], seen[k], maps[k]):
                     array[:] = array[..., ::-1].copy()
-                numbers["tilt_columns"] *= -1
             optics[k] = ([numbers[name] for name in OPTICS] - _MIDDLE) / _SCALE
         return Examples(*map(torch.from_numpy, (frames, seen, deviations, maps, optics)))
 
@@ -130,7 +129,7 @@ class ExampleSource:
             typical = np.array([e.typical for e in self.elements])
             standing = [e.number for e in self.elements if not e.through]
             z = structure.positions[np.isin(structure.numbers, standing), 2]
-            tilt_columns, tilt_rows = np.tan(self.data.tilt(i))
+            tilt_columns, tilt_rows = np.abs(np.tan(self.data.tilt(i)))
             self._truths[i] = _Truth(
                 columns.rows.astype(np.float32),
                 columns.columns.astype(np.float32),
