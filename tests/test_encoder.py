@@ -335,3 +335,10 @@ def test_files_whose_card_lies_are_refused(tmp_path, change, words):
 
 def test_pixel_size_of_the_toy_is_that_of_the_scenes(encoder):
     assert encoder.pixel_size == PIXEL_SIZE
+
+
+def test_a_frame_without_noise_is_seen_like_one_with_hardly_any(encoder, rng):
+    frame = torch.from_numpy(rng.normal(0.45, 0.05, (24, 20)))
+    none, some = (encoder.guess(frame, deviation) for deviation in (0.0, 0.01))
+    torch.testing.assert_close(none.scene.rows, some.scene.rows)
+    torch.testing.assert_close(none.scene.defocus, some.scene.defocus)

@@ -81,7 +81,8 @@ def test_gradient_agrees_with_finite_differences(problem: LatentProblem, rng) ->
 @pytest.mark.parametrize("problem", NOISES, indirect=True)
 def test_linearisation_agrees_with_an_explicit_jacobian(problem: LatentProblem, rng) -> None:
     z, v = problem.sample(1, rng), problem.sample(1, rng)
-    value, gradient, curvature = problem.linearise(z)
+    value, gradient, curvature, diagonal = problem.linearise(z)
+    assert bool((diagonal > 0).all())
     torch.testing.assert_close(value, problem.value(z))
     torch.testing.assert_close(gradient, problem.gradient(z)[1])
     for t in range(2):
@@ -239,8 +240,23 @@ def test_conjugate_gradients_solve_batched_systems(rng) -> None:
     root = torch.from_numpy(rng.standard_normal((3, 6, 6)))
     matrix = root @ root.mT + torch.eye(6)
     right = torch.from_numpy(rng.standard_normal((3, 6)))
-    x = conjugate_gradients(lambda v: (matrix @ v[..., None])[..., 0], right, 30)
+    diagonal = torch.diagonal(matrix, dim1=1, dim2=2)
+    x = conjugate_gradients(lambda v: (matrix @ v[..., None])[..., 0], right, 30, diagonal)
     torch.testing.assert_close((matrix @ x[..., None])[..., 0], right, rtol=1e-4, atol=1e-4)
+
+
+def test_a_diagonal_of_the_right_scale_spares_iterations(rng) -> None:
+    scale = torch.logspace(-3, 3, 60, dtype=torch.float64)
+    mixed = torch.from_numpy(0.02 * rng.standard_normal((60, 60)))
+    root = torch.eye(60, dtype=torch.float64) + mixed
+    matrix = scale[:, None] * (root @ root.mT) * scale
+    right = matrix @ torch.from_numpy(rng.standard_normal(60))
+
+    def left_over(diagonal: torch.Tensor) -> float:
+        x = conjugate_gradients(lambda v: (matrix @ v.mT).mT, right[None], 12, diagonal)
+        return float((matrix @ x[0] - right).norm() / right.norm())
+
+    assert left_over(scale**2) < 0.1 * left_over(torch.ones_like(scale))
 
 
 def test_same_generator_state_same_result(generator) -> None:

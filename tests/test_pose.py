@@ -83,15 +83,32 @@ def test_data_finer_than_the_network_are_pooled_where_the_noise_allows(encoder, 
         assert problem.image(z, full).shape == (1, 1, 96, 64)
 
 
-def test_the_start_is_the_guess_under_several_tilts(encoder, rng):
+def test_the_starts_are_the_guess_and_other_tilts_and_defoci(encoder, rng):
     frame = Micrograph(rng.normal(0.45, 0.1, (30, 26)))
     (posed,) = pose(encoder, frame, Gaussian(0.1), 1.0)
     problem, _ = posed.problem(frame, Gaussian(0.1), 1.0)
-    z = posed.search.start(problem, rng)
-    assert z.shape == (1, 5, problem.latent_dim)
-    assert not z[0, 0].any()  # the guess itself
-    tilts = posed.generator.at(z[0, :, : posed.generator.latent_dim]).tilt
-    assert len(torch.unique(tilts, dim=0)) == 5
+    z = posed.search.start(problem, rng)[0]
+    assert z.shape[1] == problem.latent_dim
+    assert bool((z == 0).all(1).any())  # the guess itself
+    scenes, guess = posed.generator.at(z[:, : posed.generator.latent_dim]), posed.generator.scene
+    assert len(torch.unique(scenes.defocus)) == 3
+    # What is told without a sign starts with either.
+    for sign_rows, sign_columns in [(1, 1), (1, -1), (-1, 1), (-1, -1)]:
+        tilt = guess.tilt * torch.tensor([sign_rows, sign_columns])
+        assert (scenes.tilt - tilt).norm(dim=1).min() < 1e-6
+    for row in (scenes.rows, scenes.columns, scenes.counts):
+        assert bool((row == row[0]).all())
+
+
+def test_noise_weaker_than_the_generators_error_counts_as_that_error(encoder, rng):
+    frame = Micrograph(rng.normal(0.45, 0.1, (30, 26)))
+    (posed,) = pose(encoder, frame, Gaussian(0.1), 1.0)
+    assert posed.problem(frame, Gaussian(0.1), 1.0)[0].noise == Gaussian(0.1)
+    assert posed.problem(frame, Poisson(1.0), 1.0)[0].noise == Poisson(1.0)
+    for quiet in (Gaussian(1e-6), Poisson(1e-9)):
+        floor = posed.problem(frame, quiet, 1.0)[0].noise
+        assert isinstance(floor, Gaussian)
+        assert floor.sigma == pytest.approx(posing._MODEL_ERROR * posed.exposure.unit, rel=0.01)
 
 
 def test_a_generator_is_posed_without_a_start_of_its_own(rng):

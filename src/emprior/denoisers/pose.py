@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,8 +27,13 @@ from emprior.stored import Stored
 
 _TYPICAL_MEAN, _TYPICAL_SD = 0.44, 0.05  # of clean images whose vacuum is 0.45
 FACE_VALUE = (0.3, 0.6)  # means of data that are taken to have their vacuum at 0.45
-_UPRIGHT = 0.006  # tangent of tilts whose sign makes no difference
-_STAGES = (Stage(GaussNewton(iterations=5), 2),)
+_TILTS = (-0.05, -0.025, 0.025, 0.05)  # tangents, along rows or along columns
+_DEFOCI = (-30.0, 0.0, 30.0)  # Å, about the guess
+_STAGES = (
+    Stage(GaussNewton(), 0, keep=4),  # only compares
+    Stage(GaussNewton(iterations=5), 1, keep=2),
+    Stage(GaussNewton(iterations=5), 2),
+)
 _MODEL_ERROR = 4e-3  # typical error of the best image in a generator's range
 _AT_ONCE = 8  # windows of one generator searched together; bounds memory on large images
 
@@ -69,7 +73,7 @@ class Pose:
         noisy = np.stack([micrograph.image[window] for window in self.windows])
         h, w = noisy.shape[-2:]
         # Averages of counts are counts again: fewer numbers, the same likelihood.
-        factor = max(1, min(int(1 / pitch + 1e-6), h // 8, w // 8))
+        factor = pooling((h, w), pitch)
         pooled = noise.pooled(factor) if factor > 1 else noise
         if pooled is None:
             factor, pooled = 1, noise
@@ -83,7 +87,6 @@ class Pose:
             exposure=self.exposure,
         )
         return problem, View.centred(field, (h, w), pitch).to(like)
-
 
     def _likelihood(self, noise: NoiseModel) -> NoiseModel:
         """Return a noise model that does not ask for more than the generator can give.
@@ -101,6 +104,11 @@ class Pose:
         """Return the pose with its generator at its best about a latent vector (T, D)."""
         z = latent[:1, : self.generator.latent_dim]
         return replace(self, generator=self.generator.corrected(z))
+
+
+def pooling(shape: tuple[int, int], pitch: float) -> int:
+    """Return how many pixels are averaged along each axis, up to those of the network's."""
+    return max(1, min(int(1 / pitch + 1e-6), shape[0] // 8, shape[1] // 8))
 
 
 def pose(network: Stored, micrograph: Micrograph, noise: NoiseModel, pitch: float) -> list[Pose]:
@@ -168,10 +176,11 @@ def _guessed(
         free=exposure.free,
         spread=0.05,
     )
-    # The encoder tells tilts without their sign, and the likelihood has to find it.
+    # The encoder tells tilts without their sign, and small ones badly; the likelihood finds it.
     rows, columns = guess.scene.tilt.tolist()
-    turns = itertools.product(*((0.0,) if t < _UPRIGHT else (0.0, -2 * t) for t in (rows, columns)))
-    z = generator.tilted(list(turns))
+    told = [(r - rows, c - columns) for r in (rows, -rows) for c in (columns, -columns)]
+    alone = [(t - rows, -columns) for t in _TILTS] + [(-rows, t - columns) for t in _TILTS]
+    z = generator.tilted(told + alone, _DEFOCI)
     start = GivenStart(F.pad(z, (0, exposure.free))[None])
     return Pose([window], generator, guessed, Search(start, _STAGES))
 

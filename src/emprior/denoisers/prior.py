@@ -12,9 +12,11 @@ from torch import Tensor
 
 from emprior.denoisers.base import Denoiser, Estimate
 from emprior.denoisers.networks import NATIVE_PIXEL_SIZE, check_network
-from emprior.denoisers.pose import Pose, pose
+from emprior.denoisers.pose import Pose, pooling, pose
+from emprior.denoisers.residual import explain
 from emprior.device import choose_device
 from emprior.errors import OptionError
+from emprior.generators import ColumnEncoder
 from emprior.grid import blend
 from emprior.inversion import SEARCHES, GaussNewton, GivenStart, Search, Stage, invert
 from emprior.micrograph import Micrograph
@@ -43,6 +45,9 @@ class Prior(Denoiser):
         With an encoder, "default" starts from what it sees.
     device : str
         "auto" takes a GPU where there is one.
+    residual : bool
+        With an encoder and the default search, add what the fit leaves unexplained and cannot be
+        noise (`residual.explain`).
     corrections : int
         How often a generator that saves time in the search is made exact about what was found,
         and the search refined.
@@ -59,6 +64,7 @@ class Prior(Denoiser):
     prior: str | Path = "default"
     search: str = "default"
     device: str = "auto"
+    residual: bool = True
     corrections: int = 2
     progress: Callable[[float], None] | None = field(default=None, compare=False, repr=False)
 
@@ -112,7 +118,8 @@ class Prior(Denoiser):
             problem, full = posed.problem(micrograph, noise, pitch)
             inversion = invert(problem, search, rng, progress=progress)
             passes += inversion.passes
-            for _ in range(self.corrections):
+            # Found in nearly the same data, it is corrected already.
+            for _ in range(self.corrections if found is None else 0):
                 exact = posed.corrected(inversion.latent)
                 if exact.generator is posed.generator:
                     break
@@ -134,9 +141,14 @@ class Prior(Denoiser):
             "status": statuses,
             "latent": [z for fit in fits for z in fit.latent.tolist()],
         }
-        image = blend(micrograph.shape, windows, images).astype(np.float32)
-        return Estimate(image, trace=trace), fits
+        image = blend(micrograph.shape, windows, images)
+        # Nothing goes round Algorithm 2, nor round a generator whose own error is no detail.
+        if self.residual and self.search == "default" and isinstance(network, ColumnEncoder):
+            image = explain(micrograph.image, image, noise, pooling(micrograph.shape, pitch))
+        return Estimate(image.astype(np.float32), trace=trace), fits
 
 
 def _refine(latent: Tensor) -> Search:
-    return Search(GivenStart(latent[:, None]), (Stage(GaussNewton(iterations=5, tolerance=0.3), 4),))
+    return Search(
+        GivenStart(latent[:, None]), (Stage(GaussNewton(iterations=5, tolerance=0.3), 4),)
+    )

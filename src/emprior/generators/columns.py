@@ -7,6 +7,7 @@ under the prior. The image is a multislice calculation.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -128,22 +129,27 @@ class ColumnGenerator(Generator):
         self.register_buffer("spacing", each([element.spacing for element in elements]))
         self.register_buffer("count_sd", each([element.count_sd for element in elements]))
 
-    def tilted(self, tilts: list[tuple[float, float]]) -> Tensor:
-        """Return latent vectors, (K, D), of the scene under other tilts.
+    def tilted(
+        self, tilts: Sequence[tuple[float, float]], defoci: Sequence[float] = (0.0,)
+    ) -> Tensor:
+        """Return latent vectors, (K, D), of the scene at every pair of other tilt and defocus.
 
         Parameters
         ----------
-        tilts : list of (along rows, along columns)
+        tilts : sequence of (along rows, along columns)
             Added to the scene's own, as tangents.
+        defoci : sequence of float
+            Added to its own [Å].
         """
-        z = torch.zeros(len(tilts), self.latent_dim).to(self.example)
-        first = self.latent_dim - _OPTICS + 1
-        z[:, first : first + 2] = torch.tensor(tilts).to(z) / _TILT
+        moves = [(d / _DEFOCUS, r / _TILT, c / _TILT) for d in defoci for r, c in tilts]
+        z = torch.zeros(len(moves), self.latent_dim).to(self.example)
+        first = self.latent_dim - _OPTICS
+        z[:, first : first + 3] = torch.tensor(moves).to(z)
         return z
 
     def sensitivity(self) -> Tensor:
         """Return roughly the squared norm of the image's derivatives, (D,)."""
-        M, element = len(self.scene.rows), self.scene.element
+        element = self.scene.element
         # Measured for Pt, Ce and O at 10 nm overfocus; only orders of magnitude matter. Heavier
         # columns, and those that reach through, show more.
         weight = torch.tensor([e.number * e.typical for e in self.elements]).to(self.example)

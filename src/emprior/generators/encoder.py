@@ -27,6 +27,8 @@ SPREAD = 1.5
 
 CONTRAST, DEVIATION = 0.1, 0.05  # scale the network's inputs to about one
 
+_QUIETEST = 0.01  # deviation below which noise does not matter, and none was trained on
+
 OPTICS = {
     "defocus": (100.0, 60.0),  # Å
     "tilt_columns": (0.0, 0.035),  # tangent
@@ -148,7 +150,7 @@ class ColumnEncoder(Stored):
         middle = slice((H - h) // 2, (H - h) // 2 + h), slice((W - w) // 2, (W - w) // 2 + w)
         canvas, seen = torch.zeros(2, 1, H, W).to(frame)
         canvas[0][middle], seen[0][middle] = frame, 1
-        maps, numbers = self(canvas, seen, frame.new_tensor([deviation]))
+        maps, numbers = self(canvas, seen, frame.new_tensor([max(deviation, _QUIETEST)]))
         centre, scale = torch.tensor(list(OPTICS.values())).to(frame).T
         optics = dict(zip(OPTICS, centre + scale * numbers[0, 0], strict=True))
         E = len(self.elements)
