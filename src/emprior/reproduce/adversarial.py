@@ -68,6 +68,7 @@ def _study(
     shop: Workshop, book: Book, name: str, trained: Trained, shape: Adversarial
 ) -> dict[str, Any]:
     """Record losses, samples and quality of one training; return its quality."""
+    untrained_twin(shop, book, name, trained, shape)
     shown = samples(trained.network(), _SHOWN, shop.rng("fixed noise"))[:, 0]
     book.pictures("sample", name, shown, GREY)
     log = trained.log
@@ -131,6 +132,9 @@ _LOSSES: tuple[View, ...] = (
 _SAMPLES = Pictures(
     what="sample", title="Samples from fixed latent vectors", row="row", column="column"
 )
+_TRAINED = Table(
+    what="trained", title="Does training help at all?", row="network", columns=TRAINED_COLUMNS
+)
 _HOW = (
     "R is the median PSNR (range 1) of test images found by search. The other measures compare "
     "samples with training images in features of our own network, and real images likewise."
@@ -161,6 +165,7 @@ FIRST = Experiment(
         *_LOSSES,
         _SAMPLES,
         Table(what="quality", title="Quality", row="variant", columns=_QUALITY, digits=3),
+        _TRAINED,
     ),
     run=_first,
 )
@@ -172,7 +177,6 @@ def _redesign(shop: Workshop, book: Book) -> None:
     for name in VARIANTS:
         if name != "TTUR":
             _study(shop, book, name, variant(shop, name), shape)
-    untrained_twin(shop, book, "redesign", variant(shop, "redesign"), shape)
 
 
 REDESIGN = Experiment(
@@ -189,12 +193,7 @@ REDESIGN = Experiment(
         *_LOSSES,
         _SAMPLES,
         Table(what="quality", title="Quality", row="variant", columns=_QUALITY, digits=3),
-        Table(
-            what="trained",
-            title="Does training help at all?",
-            row="network",
-            columns=TRAINED_COLUMNS,
-        ),
+        _TRAINED,
     ),
     run=_redesign,
 )
@@ -219,6 +218,7 @@ TTUR = Experiment(
         *_LOSSES,
         _SAMPLES,
         Table(what="quality", title="Quality", row="variant", columns=_QUALITY, digits=3),
+        _TRAINED,
     ),
     run=_ttur,
 )
@@ -264,6 +264,7 @@ RETRAINING = Experiment(
             digits=3,
         ),
         _SAMPLES,
+        _TRAINED,
     ),
     run=_retraining,
 )
@@ -349,12 +350,7 @@ LATENT = Experiment(
             digits=3,
         ),
         _SAMPLES,
-        Table(
-            what="trained",
-            title="Does training help at all?",
-            row="network",
-            columns=TRAINED_COLUMNS,
-        ),
+        _TRAINED,
     ),
     run=_latent,
 )

@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from emprior.reproduce.adversarial import generator
 from emprior.reproduce.basics import GREY
 from emprior.reproduce.book import Book
 from emprior.reproduce.experiment import Experiment
-from emprior.reproduce.judging import MARKS, judge_of
+from emprior.reproduce.judging import MARKS, TRAINED_COLUMNS, judge_of, note_trained
 from emprior.reproduce.searching import samples
 from emprior.reproduce.workshop import Workshop
+from emprior.training.features import contrast, views
 from emprior.views import Pictures, Table
 
 _SHOWN = 6
+_PARTNERS = 64  # images of which two windows are to find each other
 
 
 def _diversity(shop: Workshop, book: Book) -> None:
@@ -48,6 +51,14 @@ def _diversity(shop: Workshop, book: Book) -> None:
         note=found["inception_note"],
         frechet=found["inception"],
     )
+    crops = torch.from_numpy(judge.real[:_PARTNERS])
+    with torch.no_grad():
+        after, before = (
+            float(contrast(network(views(crops, shop.rng("partners"))))[1])
+            for network in (judge.trained.network(), judge.trained.untrained(shop.rng("new")))
+        )
+    what = "share of windows whose nearest is of the same image"
+    note_trained(book, "feature network", what, after, before, judge.trained.images)
     # A sample and the training image that it resembles most.
     book.pictures("nearest", "sample", drawn[:_SHOWN, 0], GREY)
     book.pictures("nearest", "nearest training image", judge.nearest(drawn[:_SHOWN])[1][:, 0], GREY)
@@ -70,6 +81,12 @@ DIVERSITY = Experiment(
         "does not tell the first row from the others tells nothing."
     ),
     views=(
+        Table(
+            what="trained",
+            title="Does the feature network tell images apart?",
+            row="network",
+            columns=TRAINED_COLUMNS,
+        ),
         Table(
             what="set",
             title="Sets of images against training images",

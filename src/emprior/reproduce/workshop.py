@@ -20,7 +20,7 @@ from emprior.datasets import Dataset
 from emprior.denoisers.networks import NATIVE_PIXEL_SIZE
 from emprior.errors import TrainingError
 from emprior.evaluate.frames import Frame, open_frames
-from emprior.generators import Generator
+from emprior.generators import DCGAN, Generator
 from emprior.generators.dcgan import initialise
 from emprior.noise_names import noise_model
 from emprior.reproduce.scale import Adversarial, Scale
@@ -61,12 +61,12 @@ class Trained:
         return weights.load(self.path)[0]
 
     def untrained(self, rng: np.random.Generator) -> Any:
-        """Return the same architecture with new random weights."""
-        network = Stored.from_dict(weights.read_card(self.path).architecture)
+        """Return the same architecture with the random weights that its training begins from."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**63)))
-            fresh = Stored.from_dict(network.to_dict())
-        initialise(fresh, rng)
+            fresh = Stored.from_dict(weights.read_card(self.path).architecture)
+        if isinstance(fresh, DCGAN):
+            initialise(fresh, rng)
         return fresh.eval()
 
     @cached_property
