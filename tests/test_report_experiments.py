@@ -138,3 +138,9 @@ def test_a_missing_picture_is_named(directory):
     (directory / "first" / "pictures" / "a.png").unlink()
     with pytest.raises(FileError, match=r"pictures/a\.png"):
         report.render(directory)
+
+
+def test_records_that_lack_what_is_shown_are_named(directory):
+    records.append(directory / "first" / records.RECORDS, {"what": "score", "db": 1.0})
+    with pytest.raises(FileError, match="records of 'score' cannot be shown"):
+        report.render(directory)

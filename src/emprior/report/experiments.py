@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from emprior.errors import FileError
+from emprior.errors import EmpriorError, FileError
 from emprior.files import replacing
 from emprior.records import RECORDS, read
 from emprior.report.grids import Records, grid
@@ -26,7 +26,7 @@ def render(folder: Path) -> list[Section]:
     Raises
     ------
     FileError
-        If its records, description or pictures cannot be read.
+        If its records, description or pictures cannot be read, or records lack what is shown.
     MissingExtraError
         If Matplotlib is not installed.
     """
@@ -35,10 +35,15 @@ def render(folder: Path) -> list[Section]:
     text = f"{description.part}. {description.text}"
     sections = [Section(description.title, f"{text} {_provenance(records)}")]
     for number, view in enumerate(description.views, 1):
-        chosen = [record for record in records if record["what"] == view.what]
+        chosen = [record for record in records if record.get("what") == view.what]
         if not chosen:
             continue
-        section = _section(view, chosen, folder)
+        try:
+            section = _section(view, chosen, folder)
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, EmpriorError):
+                raise
+            raise _unreadable(folder, view, error) from error
         sections.append(section)
         if section.figure:
             with replacing(folder / f"figure-{number}.png") as made:
@@ -62,6 +67,15 @@ def _section(view: View, records: Records, folder: Path) -> Section:
     return Section(view.title, view.text, table, figure, level=2)
 
 
+def _unreadable(folder: Path, view: View, error: Exception) -> FileError:
+    return FileError(
+        f"{folder / RECORDS}: records of {view.what!r} cannot be shown ({error!r})",
+        expected="records as this version of emprior writes them",
+        why=f"“{view.title}” shows them",
+        fix=f"delete the lines whose what is {view.what!r} and run emprior reproduce again",
+    )
+
+
 def _described(folder: Path) -> tuple[int, Description]:
     """Return an experiment's place in the paper and its description."""
     path = folder / DESCRIPTION
@@ -80,7 +94,9 @@ def _described(folder: Path) -> tuple[int, Description]:
 def _provenance(records: Records) -> str:
     if not records:
         return "Nothing has been measured yet."
-    seconds = sum(float(record["seconds"]) for record in records)
-    scales = ", ".join(dict.fromkeys(str(record["scale"]) for record in records))
-    seeds = ", ".join(dict.fromkeys(str(record["seed"]) for record in records))
+    seconds = sum(float(record.get("seconds", 0)) for record in records)
+    scales, seeds = (
+        ", ".join(dict.fromkeys(str(record.get(key, "not told")) for record in records))
+        for key in ("scale", "seed")
+    )
     return f"{len(records)} records, {seconds:,.0f} s of work, scale {scales}, seed {seeds}."
