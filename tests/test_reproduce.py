@@ -8,6 +8,7 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -16,6 +17,7 @@ from emprior.cli import app
 from emprior.errors import FileError, OptionError, OutputError
 from emprior.reproduce import EXPERIMENTS, SCALES, choose, load_scale, run
 from emprior.reproduce.book import Book
+from emprior.reproduce.judging import Judge
 from emprior.reproduce.searching import curve, decibels, found
 from emprior.reproduce.workshop import Workshop
 from emprior.views import Description, Table
@@ -150,6 +152,75 @@ def test_absent_files_are_named_and_do_not_stop_the_others(tmp_path):
     assert "03b5dce01913d631647c71ecec9e9cb8" in said
     assert "https://www.cs.toronto.edu" in said
     assert "--video" in str(outcome.failed["figure-14"])
+
+
+def _smoke(names, directory, **options):
+    return run(names, directory, load_scale("smoke"), scale_name="smoke", **options)
+
+
+def test_damaged_records_do_not_stop_the_others(tmp_path):
+    (tmp_path / "natural").mkdir()
+    (tmp_path / "natural" / records.RECORDS).write_text("{\n")
+    outcome = _smoke(["natural", "architectures"], tmp_path)
+    assert outcome.finished == ("architectures",)
+    assert "records.jsonl, line 1" in str(outcome.failed["natural"])
+
+
+def test_what_cannot_be_drawn_does_not_stop_the_others(tmp_path):
+    (tmp_path / "architectures").mkdir()
+    # A record of this kind names its network.
+    records.append(tmp_path / "architectures" / records.RECORDS, {"what": "parameters", "ours": 1})
+    outcome = _smoke(["architectures", "natural"], tmp_path)
+    assert set(outcome.failed) == {"architectures", "natural"}
+    assert "cannot be shown" in str(outcome.failed["architectures"])
+
+
+@pytest.mark.parametrize("option", ["natural_images", "video"])
+def test_a_file_that_is_named_must_exist(tmp_path, option):
+    with pytest.raises(FileError, match="does not exist"):
+        _smoke(["architectures"], tmp_path, **{option: tmp_path / "absent.zip"})
+
+
+def test_records_of_one_file_are_not_shown_as_those_of_another(tmp_path):
+    for name in ("one.npy", "other.npy"):
+        np.save(tmp_path / name, np.zeros((2, 3, 4)))
+    _smoke(["architectures"], tmp_path / "out", video=tmp_path / "one.npy")
+    assert _smoke(["architectures"], tmp_path / "out").finished  # it need not be named again
+    with pytest.raises(OutputError, match=r"begun with one\.npy"):
+        _smoke(["architectures"], tmp_path / "out", video=tmp_path / "other.npy")
+
+
+@pytest.mark.parametrize("text", ["{", "[]"])
+def test_damaged_settings_are_named(tmp_path, text):
+    (tmp_path / "reproduction.json").write_text(text)
+    with pytest.raises(FileError, match=r"reproduction\.json"):
+        _smoke(["architectures"], tmp_path)
+
+
+def test_an_unknown_device_is_refused_before_any_work(tmp_path):
+    with pytest.raises(OptionError, match="device 'abacus'"):
+        _smoke(["architectures"], tmp_path / "out", device="abacus")
+    assert not (tmp_path / "out").exists()
+
+
+def test_distances_are_to_as_many_images_as_the_other_marks(rng):
+    class Flat(torch.nn.Module):
+        num_features = 12
+
+        def forward(self, images):
+            return images.flatten(1)
+
+    class Network:
+        def network(self):
+            return Flat()
+
+    real = rng.random((20, 1, 3, 4)).astype(np.float32)
+    judge = Judge(Network(), real)
+    ours = rng.random((5, 1, 3, 4)).astype(np.float32)
+    distance, nearest = judge.nearest(ours)
+    brute = np.linalg.norm((ours[:, None] - real[None, :10]).reshape(5, 10, -1), axis=2)
+    assert distance == pytest.approx(brute.min(1), rel=1e-5)
+    assert nearest == pytest.approx(real[brute.argmin(1)])
 
 
 def test_the_command_lists_experiments_and_says_what_it_lacks(tmp_path):

@@ -320,7 +320,7 @@ def reproduce(
     video: Annotated[
         Path | None, typer.Option(help="Low-dose frames for figure 14, any micrograph file.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(help="Of trainings: auto, cpu or cuda.")] = "auto",
     listed: Annotated[
         bool, typer.Option("--list", callback=_list_experiments, is_eager=True, help="Name them.")
     ] = False,

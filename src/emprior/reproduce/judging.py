@@ -87,11 +87,14 @@ class Judge:
         }
 
     def nearest(self, images: Floats) -> tuple[Floats, Floats]:
-        """Return the distance of each image to the nearest training image, and that image."""
-        network = self.trained.network()
-        ours, real = (diversity.embed(network, chosen) for chosen in (images, self.real))
+        """Return the distance of each image to the nearest training image, and that image.
+
+        Among as many training images as in `marks`: the nearest of more would be nearer.
+        """
+        network, known = self.trained.network(), self.real[: self.number]
+        ours, real = (diversity.embed(network, chosen) for chosen in (images, known))
         distance = cdist(ours, real)
-        return distance.min(1), self.real[distance.argmin(1)]
+        return distance.min(1), known[distance.argmin(1)]
 
 
 def judge_of(shop: Workshop, shape: Adversarial, data: Any = None) -> Judge:
