@@ -288,13 +288,14 @@ def _latent(shop: Workshop, book: Book) -> None:
                 }
 
             book.once("over time", {"variant": name}, over_time, images=trained.images)
-            best = shop.best(trained, shape)
+            chosen = shop.best_state(trained, shape)
+            best = load_generator(chosen["path"])
 
             def at_best() -> dict[str, Any]:
                 found = reach(best, shop.clean(shape), shop.rng("reach"))
                 return {"r_db": found["r_db"], **_quality(shop, best, shape)}
 
-            record = book.once("best", {"variant": name}, at_best, images=trained.images)
+            record = book.once("best", {"variant": name}, at_best, images=chosen["images"])
             numbers = {key: record[key] for key in _BEST}
             book.note("by nz", {"variant": f"nz {nz}", "number": seed}, **numbers)
             shown = samples(best, _SHOWN, shop.rng("fixed noise"))[:, 0]
@@ -346,7 +347,7 @@ LATENT = Experiment(
             what="best",
             title="Each training, and held-out data for comparison",
             row="variant",
-            columns={**_BEST, "images_seen": "images seen"},
+            columns={**_BEST, "images_seen": "images seen by that state"},
             digits=3,
         ),
         _SAMPLES,

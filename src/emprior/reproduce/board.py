@@ -36,7 +36,7 @@ def gan_rows(shop: Workshop) -> Rows:
         {
             "method": "algorithm-2",
             "label": f"GAN, nz {nz}",
-            "prior": str(shop.best_path(latent(shop, nz), shape)),
+            "prior": str(shop.best_state(latent(shop, nz), shape)["path"]),
             "search": search,
         }
         for nz in shape.nz

@@ -224,10 +224,11 @@ FIGURE_14 = Experiment(
     part="Section 4.3.2, figure 14",
     text=(
         "Random crops of recorded frames, without any scaling, of which no clean image exists. "
-        "Each denoiser sees three in four of the electrons (thinning), or where these cannot be "
-        "counted fifteen in sixteen of the pixels, and is judged by how well it predicts the "
-        "others: a sharp image that is wrong loses. Grey scales are each picture's "
-        "own. The generators know platinum on ceria; nobody says that this is what was recorded."
+        "Each denoiser sees three in four of the electrons (thinning), of Gaussian noise as much "
+        "of the information, of other noise fifteen in sixteen of the pixels, and is judged by how "
+        "well it predicts the rest: a sharp image that is wrong loses. Grey scales are each "
+        "picture's own. The generators know platinum on ceria; nobody says that this is what was "
+        "recorded."
     ),
     views=(
         Table(

@@ -53,8 +53,8 @@ def _two_tasks(
     shop: Workshop, book: Book, kind: str, gan: Generator, unseen: Floats, observed: Floats
 ) -> None:
     """Search for images that the generator made, and for images that it never saw."""
-    counts, rng = shop.scale.search, shop.rng("two tasks", kind)
-    made = samples(gan, len(unseen), rng).reshape(unseen.shape)
+    counts = shop.scale.search
+    made = samples(gan, len(unseen), shop.rng("two tasks", kind)).reshape(unseen.shape)
     noisy = observed is not unseen
     to_find = shop.noisy(shop.scale.latent, made, NOISE) if noisy else made
     exact = Search(
@@ -72,7 +72,7 @@ def _two_tasks(
     for task, (given, truth, search) in tasks.items():
 
         def search_it() -> Any:
-            inversion, images = found(gan, given, rng, search)
+            inversion, images = found(gan, given, shop.rng("two tasks", kind, task), search)
             scores = decibels(images, truth)
             pairs = {"target": truth, "given": given, "found": images}
             for column, shown in pairs.items():

@@ -226,7 +226,8 @@ HYPOTHESIS = Experiment(
     part="Sections 3.1 and 4.3.1",
     text=(
         "Is the image nearest to a noisy one also the image nearest to the clean one? G(z) found "
-        "from each noise is compared with G(z) found from the clean image and with the truth."
+        "from each noise is compared with G(z) found from the clean image and with the truth. All "
+        "searches begin at the same random starts, which favours agreement."
     ),
     views=(
         Table(

@@ -86,6 +86,7 @@ def _supervised(shop: Workshop, book: Book) -> None:
         )
         _beats_untrained(shop, book, name, trained)
     rows: Rows = [
+        {"method": "constant"},
         *supervised_rows(shop),
         {
             "method": "supervised-misused",

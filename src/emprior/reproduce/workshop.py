@@ -72,8 +72,7 @@ class Trained:
     @cached_property
     def log(self) -> list[dict[str, float]]:
         """The lines of the training's log."""
-        text = (self.run / "log.jsonl").read_text(encoding="utf-8")
-        return [json.loads(line) for line in text.splitlines()]
+        return records.read(self.run / "log.jsonl")
 
     def exports(self) -> list[tuple[int, Path]]:
         """Return the images seen at each kept state of the network, and its weights."""
@@ -177,16 +176,14 @@ class Workshop:
 
     def best(self, trained: Trained, shape: Adversarial) -> Generator:
         """Return the kept state of a GAN that reaches validation images best by search."""
-        return load_generator(self.best_path(trained, shape))
+        return load_generator(self.best_state(trained, shape)["path"])
 
-    def best_path(self, trained: Trained, shape: Adversarial) -> Path:
-        """Return where that state lies.
+    def best_state(self, trained: Trained, shape: Adversarial) -> dict[str, Any]:
+        """Return what `reached` says of that state.
 
         The paper says of each latent dimension that the best generator was selected.
         """
-        scored = self.reached(trained, shape)
-        path: Path = max(scored, key=lambda record: record["r_db"])["path"]
-        return path
+        return max(self.reached(trained, shape), key=lambda record: float(record["r_db"]))
 
     def reached(self, trained: Trained, shape: Adversarial) -> list[dict[str, Any]]:
         """Return R on validation images of each kept state: ``images``, ``r_db``, ``path``."""
