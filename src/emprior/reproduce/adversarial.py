@@ -60,6 +60,12 @@ def generator(shop: Workshop, nz: int | None = None) -> Generator:
     return shop.best(latent(shop, nz), shop.scale.latent)
 
 
+def images_seen(shop: Workshop) -> int:
+    """Return how many images the generator of `generator` was trained on."""
+    trained = latent(shop, shop.scale.latent.nz[0])
+    return int(shop.best_state(trained, shop.scale.latent)["images"])
+
+
 def _quality(shop: Workshop, network: Generator, shape: Adversarial) -> dict[str, Any]:
     return judge_of(shop, shape).quality(network, shop.rng("judged samples"))
 

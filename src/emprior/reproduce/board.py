@@ -11,6 +11,7 @@ from emprior.noise_names import PAPER_NOISES
 from emprior.reproduce.adversarial import latent
 from emprior.reproduce.book import Book
 from emprior.reproduce.workshop import Workshop
+from emprior.weights import read_card
 
 Rows = list[dict[str, Any]]
 
@@ -66,9 +67,11 @@ def score(shop: Workshop, book: Book, rows: Rows, noises: Sequence[str] = PAPER_
     with shop.bar("denoising test images") as progress:
         path = evaluate.run(recipe, shop.directory / "evaluation", progress=progress)
     made = records.read(path)
-    for label in (row.name for row in recipe.denoisers):
+    for row in recipe.denoisers:
+        trained = row.prior != "default"
+        seen = read_card(row.prior).images if trained else 0
         for record in made:
-            if record["denoiser"] == label and record["noise"] in noises:
+            if record["denoiser"] == row.name and record["noise"] in noises:
                 key = {name: record[name] for name in ("denoiser", "noise", "image")}
                 values = {name: record[name] for name in SCORES if name in record}
-                book.once("score", key, lambda: values)
+                book.once("score", key, lambda: values, seen)

@@ -15,7 +15,7 @@ from emprior.inversion import (
     Search,
     Stage,
 )
-from emprior.reproduce.adversarial import generator
+from emprior.reproduce.adversarial import generator, images_seen
 from emprior.reproduce.basics import GREY
 from emprior.reproduce.book import Book
 from emprior.reproduce.experiment import Experiment
@@ -36,21 +36,26 @@ NOISE = "P(10)"
 
 def _tests(shop: Workshop, book: Book) -> None:
     clean = shop.clean(shop.scale.latent, shop.scale.search.frames)
-    gan = generator(shop)
-    _two_tasks(shop, book, "micrograph, clean", gan, clean, clean)
-    _two_tasks(
-        shop, book, "micrograph, noisy", gan, clean, shop.noisy(shop.scale.latent, clean, NOISE)
-    )
+    gan, seen = generator(shop), images_seen(shop)
+    given = shop.noisy(shop.scale.latent, clean, NOISE)
+    _two_tasks(shop, book, "micrograph, clean", gan, seen, clean, clean)
+    _two_tasks(shop, book, "micrograph, noisy", gan, seen, clean, given)
     for kind in NATURAL_KINDS:
         held_out = natural_images(shop, kind, "test")
         targets = held_out.crops(shop.scale.search.frames, (32, 32), shop.rng("natural")).images
-        _two_tasks(
-            shop, book, f"natural, {kind}", natural_gan(shop, kind).network(), targets, targets
-        )
+        trained = natural_gan(shop, kind)
+        gan, seen = trained.network(), trained.images
+        _two_tasks(shop, book, f"natural, {kind}", gan, seen, targets, targets)
 
 
 def _two_tasks(
-    shop: Workshop, book: Book, kind: str, gan: Generator, unseen: Floats, observed: Floats
+    shop: Workshop,
+    book: Book,
+    kind: str,
+    gan: Generator,
+    seen: int,
+    unseen: Floats,
+    observed: Floats,
 ) -> None:
     """Search for images that the generator made, and for images that it never saw."""
     counts = shop.scale.search
@@ -88,7 +93,7 @@ def _two_tasks(
                 "passes": inversion.passes,
             }
 
-        book.once("task", {"kind": kind, "task": task}, search_it)
+        book.once("task", {"kind": kind, "task": task}, search_it, seen)
 
 
 TESTS = Experiment(
@@ -129,38 +134,40 @@ _RATES = (1e-2, 1e-3, 1e-4)
 
 def _optimisers(shop: Workshop, book: Book) -> None:
     clean = shop.clean(shop.scale.latent, shop.scale.search.frames)
-    kinds = {
-        f"micrograph, {NOISE}": (
-            generator(shop),
-            shop.noisy(shop.scale.latent, clean, NOISE),
-            clean,
-        )
-    }
-    _race(shop, book, kinds)
+    given = shop.noisy(shop.scale.latent, clean, NOISE)
+    _race(shop, book, f"micrograph, {NOISE}", generator(shop), images_seen(shop), given, clean)
     for kind in NATURAL_KINDS:
         held_out = natural_images(shop, kind, "test")
         targets = held_out.crops(shop.scale.search.frames, (32, 32), shop.rng("natural")).images
-        _race(
-            shop, book, {f"natural, {kind}": (natural_gan(shop, kind).network(), targets, targets)}
-        )
+        trained = natural_gan(shop, kind)
+        gan, seen = trained.network(), trained.images
+        _race(shop, book, f"natural, {kind}", gan, seen, targets, targets)
 
 
-def _race(shop: Workshop, book: Book, kinds: dict[str, tuple[Generator, Floats, Floats]]) -> None:
-    for kind, (gan, given, truth) in kinds.items():
-        for optimiser in _OPTIMISERS:
-            for rate in _RATES:
+def _race(
+    shop: Workshop,
+    book: Book,
+    kind: str,
+    gan: Generator,
+    seen: int,
+    given: Floats,
+    truth: Floats,
+) -> None:
+    """Let every optimiser search for the same images from the same start."""
+    for optimiser in _OPTIMISERS:
+        for rate in _RATES:
 
-                def descend() -> Any:
-                    # A gradient of the mean over pixels is small: plain descent gets it undivided.
-                    scale = 1.0 if optimiser in ("adam", "adamw") else float(given[0].size)
-                    solver = FirstOrder(optimiser, lr=rate * scale)
-                    search = Search(PriorStart(1), (Stage(solver, shop.scale.search.steps),))
-                    inversion, images = found(gan, given, shop.rng("race", kind), search)
-                    scores = decibels(images, truth)
-                    return {"psnr_db": float(np.mean(scores)), **_renamed(curve(inversion))}
+            def descend() -> Any:
+                # A gradient of the mean over pixels is small: plain descent gets it undivided.
+                scale = 1.0 if optimiser in ("adam", "adamw") else float(given[0].size)
+                solver = FirstOrder(optimiser, lr=rate * scale)
+                search = Search(PriorStart(1), (Stage(solver, shop.scale.search.steps),))
+                inversion, images = found(gan, given, shop.rng("race", kind), search)
+                scores = decibels(images, truth)
+                return {"psnr_db": float(np.mean(scores)), **_renamed(curve(inversion))}
 
-                key = {"kind": kind, "optimiser": f"{optimiser} {rate:g}"}
-                book.once("optimiser", key, descend)
+            key = {"kind": kind, "optimiser": f"{optimiser} {rate:g}"}
+            book.once("optimiser", key, descend, seen)
 
 
 def _renamed(found: dict[str, list[float]]) -> dict[str, list[float]]:

@@ -19,7 +19,7 @@ from emprior.inversion import (
     invert,
 )
 from emprior.noise_names import PAPER_NOISES
-from emprior.reproduce.adversarial import generator
+from emprior.reproduce.adversarial import generator, images_seen
 from emprior.reproduce.basics import GREY
 from emprior.reproduce.book import Book
 from emprior.reproduce.experiment import Experiment
@@ -55,7 +55,7 @@ def _algorithm_2(shop: Workshop, book: Book) -> None:
                 **_phases(inversion),
             }
 
-        record = book.once("repeat", {"repeat": str(repeat + 1)}, search_it)
+        record = book.once("repeat", {"repeat": str(repeat + 1)}, search_it, images_seen(shop))
         ends.append(torch.tensor(record["latent"]))
     images = np.stack([gan(z[None])[0, 0].detach().numpy() for z in ends])
     for k, image in enumerate(images):
@@ -76,7 +76,7 @@ def _algorithm_2(shop: Workshop, book: Book) -> None:
             largest = float(inversion.latent.abs().max())
             return {"psnr_db": float(np.median(scores)), "largest": largest}
 
-        book.once("clipping", {"clipping": name}, clip)
+        book.once("clipping", {"clipping": name}, clip, images_seen(shop))
     if counts.full_frames:
         _full_counts(shop, book, gan, clean, given)
 
@@ -110,7 +110,7 @@ def _full_counts(shop: Workshop, book: Book, gan: Generator, clean: Floats, give
             scores = decibels(images, clean[:n])
             return {"psnr_db": float(np.mean(scores)), "passes": inversion.passes}
 
-        book.once("counts", {"counts": name}, search_it)
+        book.once("counts", {"counts": name}, search_it, images_seen(shop))
 
 
 ALGORITHM_2 = Experiment(
@@ -197,7 +197,7 @@ def _hypothesis(shop: Workshop, book: Book) -> None:
             "latent": inversion.latent.tolist(),
         }
 
-    from_clean = book.once("clean", {"noise": "none"}, the_clean)
+    from_clean = book.once("clean", {"noise": "none"}, the_clean, images_seen(shop))
     with torch.no_grad():
         reference = gan(torch.tensor(from_clean["latent"]))[:, 0].numpy()
     for k, score in enumerate(from_clean["psnr_db"]):
@@ -213,7 +213,7 @@ def _hypothesis(shop: Workshop, book: Book) -> None:
                 "truth": decibels(images, clean),
             }
 
-        record = book.once("noise", {"noise": label}, compare)
+        record = book.once("noise", {"noise": label}, compare, images_seen(shop))
         for k, (same, truth) in enumerate(zip(record["same"], record["truth"], strict=True)):
             key = {"noise": label, "image": k}
             book.note("same image", key, same_db=same, psnr_db=truth)
@@ -272,7 +272,7 @@ def _measurements(shop: Workshop, book: Book) -> None:
             book.pictures("recovered", name, images, GREY)
             return {"scores": decibels(images, clean)}
 
-        record = book.once("measurement", {"measurement": name}, recover)
+        record = book.once("measurement", {"measurement": name}, recover, images_seen(shop))
         for k, score in enumerate(record["scores"]):
             book.note("recovery", {"measurement": name, "image": k}, psnr_db=score)
     book.pictures("recovered", "truth", clean, GREY)
