@@ -1,9 +1,10 @@
 """Search a generator's latent space for the image that best explains a noisy one.
 
 `LatentProblem` says what is sought, a `Solver` how candidates move, a `Search` where they start
-and how many survive; `invert` runs it.
+and how many survive; `invert` runs it, and `laplace` says how sure it can be.
 """
 
+from emprior.inversion.posterior import Posterior, laplace
 from emprior.inversion.problem import Exposure, LatentProblem, View
 from emprior.inversion.search import (
     SEARCHES,
@@ -24,6 +25,7 @@ __all__ = [
     "GivenStart",
     "Inversion",
     "LatentProblem",
+    "Posterior",
     "PriorStart",
     "Search",
     "Solver",
@@ -31,4 +33,5 @@ __all__ = [
     "Status",
     "View",
     "invert",
+    "laplace",
 ]
