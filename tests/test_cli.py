@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from scenes import toy_columns
 from strategies import lattice
 from toys import PIXEL_SIZE, toy_frame, toy_prior
 from typer.testing import CliRunner
@@ -104,6 +105,25 @@ def test_what_the_prior_does_not_know_the_wavelet_answers_unless_forced(tmp_path
     assert "may be made up" in forced
     assert "(prior; " in forced
     assert (np.load(tmp_path / "2.npy") != np.load(tmp_path / "out.npy")).any()
+
+
+def test_fast_is_the_first_sight_and_says_that_nothing_was_checked(tmp_path, rng):
+    seer = toy_columns(tmp_path / "seer.safetensors", contrast=3.0)
+    np.save(
+        tmp_path / "in.npy", lattice((32, 30), PIXEL_SIZE) + 0.1 * rng.standard_normal((32, 30))
+    )
+    options = ("--prior", seer, "--pixel-size", PIXEL_SIZE, "--noise", "gaussian:0.1", "--fast")
+    said = run("denoise", tmp_path / "in.npy", "-o", tmp_path / "out.hspy", *options)
+    assert "(prior; " in said
+    provenance = read(tmp_path / "out.hspy").provenance
+    assert provenance["settings"]["depth"] == "encoder"
+    assert "not compared with the data" in provenance["frames"][0]["unchecked"]
+    assert provenance["frames"][0]["passes"] == 0
+
+
+def test_fast_needs_a_prior_that_sees(image, tmp_path, prior):
+    args = ("denoise", image, "-o", tmp_path / "o.hspy", "--prior", prior, "--fast")
+    assert "sees nothing" in refused(tmp_path, *args)
 
 
 def test_same_seed_and_file_same_bytes(tmp_path, prior, rng):
@@ -395,6 +415,7 @@ BAD_OPTIONS = {
     "broken seed": (["--seed", "1.5"], ["'1.5'", "--seed"]),
     "unknown signal": (["--signal", "7"], ["'7'", "0 'untitled'"]),
     "unused prior": (["--prior", "gan"], ["'gan'", "'blur'"]),
+    "nothing to be fast at": (["--fast"], ["'encoder'", "'blur'"]),
     "unknown option": (["--forse"], ["--forse", "--force"]),
     "value missing": (["--seed"], ["--seed"]),
     "unknown prior": (["--method", "prior", "--prior", "no.safetensors"], ["'no.safetensors'"]),

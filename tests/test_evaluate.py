@@ -184,7 +184,8 @@ def test_options_of_a_row_reach_the_denoiser(files, tmp_path, monkeypatch):
     monkeypatch.setattr(scoring, "denoise", spy)
     save(tmp_path / "p.safetensors", DCGAN(size=16, nz=3, ngf=2, pixel_size=0.4), Card())
     weights = str(tmp_path / "p.safetensors")
-    row = {"method": "prior", "prior": weights, "search": "paper", "force": True}
+    row = {"method": "prior", "prior": weights, "search": "paper", "depth": "inversion"}
+    row["force"] = True
     evaluate.run(make_recipe(files, denoisers=[row], noises=["none"]), tmp_path / "out")
     assert {k: seen[0][k] for k in row} == row
     assert seen[0]["noise"] == "auto"
@@ -387,6 +388,7 @@ def test_other_noises_are_refused(files, label):
         ({"denoisers": ["blur", {"method": "blur"}]}, "more than one denoiser called 'blur'"),
         ({"noises": ["P(1)", "P(1)"]}, "more than one noise"),
         ({"denoisers": [{"method": "blur", "forced": True}]}, "forced"),
+        ({"denoisers": [{"method": "prior", "depth": "deep"}]}, "depth"),
         ({"crops": 3}, "unknown key crops"),
         ({"data": []}, "data"),
         ({"noise": "guess"}, "noise"),

@@ -12,9 +12,10 @@ from strategies import lattice
 
 import emprior
 from emprior.denoisers import pose as posing
+from emprior.denoisers.depth import DEEPEST
 from emprior.denoisers.pose import guess_exposure, pose
 from emprior.denoisers.prior import Prior
-from emprior.errors import EmpriorWarning
+from emprior.errors import EmpriorWarning, OptionError
 from emprior.grid import blend
 from emprior.inversion import Exposure
 from emprior.micrograph import Micrograph
@@ -332,6 +333,71 @@ def test_the_priors_own_answer_is_finite_and_can_be_refined(seer, rng, name):
     assert max(len(fit.pose.generator.scene.rows) for fit in found) > 0
     refined, _ = denoiser.fit(micrograph, options["noise"], rng, found)
     assert np.isfinite(refined.image).all()
+
+
+@pytest.fixture
+def crystal(rng):
+    """A crystal that no encoder here has learnt, with noise that hides little of it."""
+    noise = Gaussian(0.02)
+    return Micrograph(noise.sample(lattice((32, 30), PIXEL_SIZE), rng), PIXEL_SIZE), noise
+
+
+def test_each_depth_comes_nearer_to_the_data(seer, crystal):
+    frame, noise = crystal
+    depths = ("encoder", "inversion", "residual")
+    left = []
+    for depth in depths:
+        estimate = Prior(prior=seer, depth=depth)(frame, noise, np.random.default_rng(0))
+        assert estimate.trace["depth"] == depth
+        assert (estimate.trace["passes"] > 0) == (depth != "encoder")
+        left.append(float(np.mean((frame.image - estimate.image) ** 2)))
+    assert left[0] > 1.05 * left[1]
+    assert left[1] > 1.05 * left[2]
+
+
+def test_the_default_is_the_deepest(seer, crystal):
+    answers = [
+        denoiser(*crystal, np.random.default_rng(0)).image
+        for denoiser in (Prior(prior=seer), Prior(prior=seer, depth=DEEPEST))
+    ]
+    np.testing.assert_array_equal(*answers)
+
+
+def test_first_sight_shows_the_scene_that_the_encoder_told(seer, crystal):
+    frame, noise = crystal
+    first = Prior(prior=seer, depth="encoder")
+    estimate, (fit,) = first.fit(frame, noise, np.random.default_rng(0))
+    assert not fit.latent.any()  # all numbers are relative to it
+    drawn = fit.pose.generator(fit.latent[:, : fit.pose.generator.latent_dim])[0, 0].numpy()
+    top, left = ((n - m) // 2 for n, m in zip(drawn.shape, frame.shape, strict=True))
+    seen = drawn[top : top + frame.shape[0], left : left + frame.shape[1]]
+    exposure = fit.pose.exposure
+    np.testing.assert_allclose(
+        estimate.image, exposure.origin + exposure.unit * seen, rtol=0.02, atol=0.02
+    )
+
+
+def test_thin_slices_are_a_part_of_the_inversion(seer, crystal):
+    answers = [
+        Prior(prior=seer, depth="inversion", corrections=n)(*crystal, np.random.default_rng(0))
+        for n in (0, 1)
+    ]
+    assert (answers[0].image != answers[1].image).any()
+
+
+def test_first_sight_is_compared_with_nothing_and_says_so(seer, crystal):
+    frame, noise = crystal  # a contest would end with a warning
+    done = emprior.denoise(frame, noise=noise, prior=seer, depth="encoder")
+    assert done.method == "prior"
+    assert "not compared with the data" in done.trace["unchecked"]
+    assert "held_out" not in done.trace
+    own = Prior(prior=seer, depth="encoder")(frame, noise, np.random.default_rng(0))
+    np.testing.assert_array_equal(done.image, own.image)
+
+
+def test_a_search_that_the_depth_leaves_out_is_refused(seer, crystal):
+    with pytest.raises(OptionError, match="the search 'paper' with the depth 'encoder'"):
+        emprior.denoise(crystal[0], noise=crystal[1], prior=seer, search="paper", depth="encoder")
 
 
 def test_a_crystal_that_the_encoder_has_not_learnt_goes_to_the_wavelet(seer, rng):

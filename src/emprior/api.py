@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emprior.denoisers import LEARNED, Estimate, learned, make
+from emprior.denoisers.depth import DEEPEST, Depth, reaches
 from emprior.errors import EmpriorWarning, OptionError
 from emprior.evidence import Advantage, hold_out
 from emprior.identify import Identification, check_spec, resolve
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from emprior.denoisers.prior import Prior
 
 _TRIAL = 28.0  # Å, about one field of the priors
+_UNCHECKED = (
+    "the encoder's first sight was not compared with the data; what it shows may be made up"
+)
 _COARSEST = 0.7  # Å; two pixels for the 1.4 Å between the closest columns that priors know
 FALLBACK = "pooled-wavelet"
 """What answers where the prior does not know the frame: it assumes no lattice and no material."""
@@ -64,6 +68,7 @@ def denoise(
     method: str = "prior",
     prior: str | Path = "default",
     search: str = "default",
+    depth: Depth = DEEPEST,
     seed: int | Sequence[int] = 0,
     force: bool = False,
     device: str = "auto",
@@ -88,6 +93,9 @@ def denoise(
         "algorithm-2", and of a regressor for "supervised".
     search : str
         One of `emprior.inversion.SEARCHES`; for methods "prior" and "algorithm-2".
+    depth : str
+        How far the method "prior" goes, one of `emprior.denoisers.depth.DEPTHS`; "encoder" is the
+        encoder's first sight alone, fast and compared with nothing.
     seed : int or sequence of int
         Of all random draws: the same arguments give the same result.
     force : bool
@@ -116,10 +124,11 @@ def denoise(
     A part of the data is held out (`emprior.evidence.hold_out`), and the prior competes with the
     pooled wavelet to predict it; in frames larger than 28 Å, within the middle 28 Å. Where it does
     not clearly predict it better, the wavelet's answer is returned: a prior
-    trained on one material must not draw it on a picture of another.
+    trained on one material must not draw it on a picture of another. The depth "encoder" does
+    without: the trace then says so under "unchecked".
     """
     started = time.perf_counter()
-    check_options(method=method, noise=noise, prior=prior, seed=seed, device=device)
+    check_options(method=method, noise=noise, prior=prior, depth=depth, seed=seed, device=device)
     micrograph = image if isinstance(image, Micrograph) else Micrograph(np.asarray(image))
     if pixel_size is not None:
         micrograph = replace(micrograph, pixel_size=pixel_size)
@@ -141,7 +150,7 @@ def denoise(
     if method == "prior":
         from emprior.denoisers.prior import Prior
 
-        contestant = Prior(prior=prior, search=search, device=device)
+        contestant = Prior(prior=prior, search=search, device=device, depth=depth)
         method, estimate = _contest(contestant, micrograph, found.noise, rng, force, progress)
     elif method in LEARNED:
         rival = learned(method, prior, search=search, device=device, progress=progress)
@@ -165,13 +174,14 @@ def check_options(
     prior: str | Path,
     seed: int | Sequence[int],
     device: str,
+    depth: str = DEEPEST,
 ) -> None:
     """Find options without a meaning before any work is done; all as `denoise` takes them.
 
     Raises
     ------
     OptionError
-        If a method, noise, seed or device is not one.
+        If a method, noise, depth, seed or device is not one.
     WeightsError
         If the prior cannot be used.
     """
@@ -194,11 +204,18 @@ def check_options(
             why="random draws start from it, and are the same again for the same seed",
             fix="leave it out, or give for example 1",
         ) from error
+    if not reaches(depth, DEEPEST) and method != "prior":
+        raise OptionError(
+            f"the depth {depth!r} with the method {method!r}",
+            expected="a depth only with the method 'prior'",
+            why="the other methods have no such parts, so it would silently go unused",
+            fix="leave out the one or the other",
+        )
     if method in LEARNED:
         from emprior.denoisers.networks import check_network
         from emprior.device import choose_device
 
-        check_network(method, prior)
+        check_network(method, prior, depth)
         choose_device(device)
     elif prior != "default":
         raise OptionError(
@@ -238,6 +255,11 @@ def _contest(
         )
         estimate = fallback(micrograph, noise, rng)
         return FALLBACK, replace(estimate, trace={**estimate.trace, "doubt": doubt})
+    if not reaches(prior.depth, "inversion"):
+        if progress is not None:
+            prior = replace(prior, progress=progress)
+        estimate = prior(micrograph, noise, rng)
+        return "prior", replace(estimate, trace={**estimate.trace, "unchecked": _UNCHECKED})
     trial = _middle(micrograph)
     held_out = hold_out(trial, noise, rng)
     estimate, found = part(0, 0.8 if trial is micrograph else 0.2).fit(

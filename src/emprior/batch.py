@@ -14,6 +14,7 @@ import numpy as np
 from emprior import __version__
 from emprior.api import Denoised, check_options, denoise
 from emprior.denoisers import LEARNED
+from emprior.denoisers.depth import DEEPEST, Depth
 from emprior.errors import EmpriorWarning, FileError, ImageError, InputError
 from emprior.io import Signal, read, write
 from emprior.micrograph import Micrograph, check_pixel_size
@@ -39,6 +40,7 @@ class Settings:
     seed: int = 0
     device: str = "auto"
     force: bool = False
+    depth: Depth = DEEPEST
 
     def check(self) -> None:
         """Find nonsense before any work starts.
@@ -46,12 +48,13 @@ class Settings:
         Raises
         ------
         InputError
-            If a method, noise, prior, pixel size, seed or device cannot be used.
+            If a method, noise, prior, depth, pixel size, seed or device cannot be used.
         """
         check_options(
             method=self.method,
             noise=self.noise,
             prior=self.prior,
+            depth=self.depth,
             seed=self.seed,
             device=self.device,
         )
@@ -163,6 +166,7 @@ def denoise_file(
                 noise=settings.noise,
                 method=settings.method,
                 prior=settings.prior,
+                depth=settings.depth,
                 # Each frame has random draws of its own, whatever the others do.
                 seed=(settings.seed, *index),
                 force=settings.force,
@@ -241,7 +245,7 @@ def _provenance(
 ) -> dict[str, Any]:
     asked = asdict(settings)
     if settings.method not in LEARNED:  # these had no part in it
-        asked = {k: v for k, v in asked.items() if k not in ("prior", "device", "force")}
+        asked = {k: v for k, v in asked.items() if k not in ("prior", "device", "force", "depth")}
     return {
         "version": __version__,
         "input": source.name,

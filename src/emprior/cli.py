@@ -154,6 +154,14 @@ def denoise(
         bool,
         typer.Option("--force", help="Take the prior's answer even if the data speaks against it."),
     ] = False,
+    fast: Annotated[
+        bool,
+        typer.Option(
+            "--fast",
+            help="The prior's first sight alone, without a search. Nothing is compared with the "
+            "data: on a picture that the prior does not know it is made up.",
+        ),
+    ] = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -165,9 +173,20 @@ def denoise(
     """
     with _console(quiet) as console:
         from emprior.batch import Settings, denoise_file, expand
+        from emprior.denoisers.depth import DEEPEST
         from emprior.io import plan_outputs
 
-        settings = Settings(method, noise, prior, pixel_size, signal, seed, device, force)
+        settings = Settings(
+            method,
+            noise,
+            prior,
+            pixel_size,
+            signal,
+            seed,
+            device,
+            force,
+            depth="encoder" if fast else DEEPEST,
+        )
         settings.check()
         sources = expand(inputs)
         targets = plan_outputs(sources, out, overwrite=overwrite)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from emprior.errors import WeightsError
-from emprior.generators import Generator
+from emprior.denoisers.depth import DEEPEST, reaches
+from emprior.errors import OptionError, WeightsError
+from emprior.generators import ColumnEncoder, Generator
 from emprior.regressors import Regressor
 from emprior.stored import ARCHITECTURES, Stored
 from emprior.weights import read_card
@@ -14,7 +15,7 @@ NATIVE_PIXEL_SIZE = 0.0489
 """Å per pixel of the micrographs that the paper and the shipped priors were trained for."""
 
 
-def check_network(method: str, name: str | Path) -> None:
+def check_network(method: str, name: str | Path, depth: str = DEEPEST) -> None:
     """Refuse weights that a method cannot use, by their card alone.
 
     Parameters
@@ -23,9 +24,13 @@ def check_network(method: str, name: str | Path) -> None:
         One of `emprior.denoisers.LEARNED`.
     name : str or path
         As for `emprior.weights.load`.
+    depth : str
+        How far the method "prior" is to go.
 
     Raises
     ------
+    OptionError
+        If it is not to search, and the weights see nothing.
     WeightsError
         If there are none, they cannot be read, or are of a regressor where a generator or an
         encoder is wanted, or the other way round, or draw natural images.
@@ -47,6 +52,13 @@ def check_network(method: str, name: str | Path) -> None:
             expected="a generator, or an encoder that makes one",
             why="the method 'prior' searches the latent vectors of a generator; this has none",
             fix="denoise with the method 'supervised', or name another prior",
+        )
+    if not (reaches(depth, "inversion") or issubclass(network, ColumnEncoder)):
+        raise OptionError(
+            f"{name}: a {kind}, which sees nothing, and a prior that is not to search",
+            expected="an encoder, such as the default prior",
+            why="a generator's images are only found by searching its latent vectors",
+            fix="ask for more than the encoder's first sight, or leave out the prior's name",
         )
     if method.startswith("supervised") and not regressor:
         raise WeightsError(

@@ -100,6 +100,10 @@ class Pose:
         deviation, error = float(noise.variance(flat)) ** 0.5, _MODEL_ERROR * self.exposure.unit
         return Gaussian(float(np.hypot(deviation, error))) if deviation < error else noise
 
+    def first_sight(self, problem: LatentProblem) -> Tensor:
+        """Return the latent vectors (T, D) of what an encoder saw: all numbers start from it."""
+        return problem.noisy.new_zeros(len(self.windows), problem.latent_dim)
+
     def corrected(self, latent: Tensor) -> Pose:
         """Return the pose with its generator at its best about a latent vector (T, D)."""
         z = latent[:1, : self.generator.latent_dim]

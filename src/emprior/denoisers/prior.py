@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from emprior.denoisers.base import Denoiser, Estimate
+from emprior.denoisers.depth import DEEPEST, Depth, reaches
 from emprior.denoisers.networks import NATIVE_PIXEL_SIZE, check_network
 from emprior.denoisers.pose import Pose, pooling, pose
 from emprior.denoisers.residual import explain
@@ -45,9 +46,9 @@ class Prior(Denoiser):
         With an encoder, "default" starts from what it sees.
     device : str
         "auto" takes a GPU where there is one.
-    residual : bool
-        With an encoder and the default search, add what the fit leaves unexplained and cannot be
-        noise (`residual.explain`).
+    depth : str
+        How far to go, one of `emprior.denoisers.depth.DEPTHS`. Without an encoder, or with
+        another search than the default, nothing follows the inversion.
     corrections : int
         How often a generator that saves time in the search is made exact about what was found,
         and the search refined.
@@ -64,7 +65,7 @@ class Prior(Denoiser):
     prior: str | Path = "default"
     search: str = "default"
     device: str = "auto"
-    residual: bool = True
+    depth: Depth = DEEPEST
     corrections: int = 2
     progress: Callable[[float], None] | None = field(default=None, compare=False, repr=False)
 
@@ -95,7 +96,14 @@ class Prior(Denoiser):
                 why="each name fixes starts, solvers and steps",
                 fix="correct the name",
             )
-        check_network("prior", self.prior)
+        if self.search != "default" and not reaches(self.depth, "inversion"):
+            raise OptionError(
+                f"the search {self.search!r} with the depth {self.depth!r}",
+                expected="a search only with depths that search",
+                why="it would silently go unused",
+                fix="leave out the one or the other",
+            )
+        check_network("prior", self.prior, self.depth)
         network, card = load(self.prior)
         network = network.to(choose_device(self.device))
         pitch = (micrograph.pixel_size or NATIVE_PIXEL_SIZE) / network.pixel_size
@@ -105,37 +113,44 @@ class Prior(Denoiser):
             poses = [fit.pose for fit in found]
         fits, images, statuses, passes = [], [], [], 0
         for number, posed in enumerate(poses):
-            search = SEARCHES[self.search]
-            if found is not None:
-                search = _refine(found[number].latent)
-            elif posed.search is not None and self.search == "default":
-                search = posed.search
 
             def progress(share: float, number: int = number) -> None:
                 if self.progress:
                     self.progress((number + share) / len(poses))
 
             problem, full = posed.problem(micrograph, noise, pitch)
-            inversion = invert(problem, search, rng, progress=progress)
-            passes += inversion.passes
-            # Found in nearly the same data, it is corrected already.
-            for _ in range(self.corrections if found is None else 0):
-                exact = posed.corrected(inversion.latent)
-                if exact.generator is posed.generator:
-                    break
-                posed = exact
-                problem, full = posed.problem(micrograph, noise, pitch)
-                inversion = invert(problem, _refine(inversion.latent), rng)
+            if reaches(self.depth, "inversion"):
+                search = SEARCHES[self.search]
+                if found is not None:
+                    search = _refine(found[number].latent)
+                elif posed.search is not None and self.search == "default":
+                    search = posed.search
+                inversion = invert(problem, search, rng, progress=progress)
                 passes += inversion.passes
+                # Found in nearly the same data, it is corrected already.
+                for _ in range(self.corrections if found is None else 0):
+                    exact = posed.corrected(inversion.latent)
+                    if exact.generator is posed.generator:
+                        break
+                    posed = exact
+                    problem, full = posed.problem(micrograph, noise, pitch)
+                    inversion = invert(problem, _refine(inversion.latent), rng)
+                    passes += inversion.passes
+                latent = inversion.latent
+                statuses += [status.name.lower() for status in inversion.status]
+            else:
+                latent = posed.first_sight(problem)
+                statuses += ["not searched"]
+                progress(1.0)
             with torch.no_grad():
-                images += list(problem.image(inversion.latent[:, None], full)[:, 0].cpu().numpy())
-            fits.append(Fit(posed, inversion.latent))
-            statuses += [status.name.lower() for status in inversion.status]
+                images += list(problem.image(latent[:, None], full)[:, 0].cpu().numpy())
+            fits.append(Fit(posed, latent))
         windows = [window for posed in poses for window in posed.windows]
         trace = {
             "prior": str(self.prior),
             "data": card.data,
             "search": self.search,
+            "depth": self.depth,
             "tiles": len(windows),
             "passes": passes,
             "status": statuses,
@@ -143,7 +158,8 @@ class Prior(Denoiser):
         }
         image = blend(micrograph.shape, windows, images)
         # Nothing goes round Algorithm 2, nor round a generator whose own error is no detail.
-        if self.residual and self.search == "default" and isinstance(network, ColumnEncoder):
+        told = self.search == "default" and isinstance(network, ColumnEncoder)
+        if told and reaches(self.depth, "residual"):
             image = explain(micrograph.image, image, noise, pooling(micrograph.shape, pitch))
         return Estimate(image.astype(np.float32), trace=trace), fits
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from emprior.denoisers import make
+from emprior.denoisers.depth import DEEPEST, Depth
 from emprior.errors import RecipeError
 from emprior.noise_names import PAPER_NOISES, noise_model
 from emprior.recipes import Recipe
@@ -37,6 +38,8 @@ class Row(Recipe):
     prior: str = "default"
     """Weights of the methods that take some."""
     search: str = "default"
+    depth: Depth = DEEPEST
+    """How far the method ``prior`` goes."""
     force: bool = False
     """Take the prior's answer even where held-out pixels speak against it."""
 

@@ -118,7 +118,14 @@ def _plan(recipe: EvaluationRecipe) -> list[Task]:
     ]
     _check_names(frames)
     for row in recipe.denoisers:
-        check_options(method=row.method, noise="auto", prior=row.prior, seed=0, device="auto")
+        check_options(
+            method=row.method,
+            noise="auto",
+            prior=row.prior,
+            depth=row.depth,
+            seed=0,
+            device="auto",
+        )
     rows = [(row, _prior_hash(row)) for row in recipe.denoisers]
     common = {key: getattr(recipe, key) for key in ("seed", "crop", "pixel_size", "noise")}
     return [
@@ -203,6 +210,7 @@ def _score(
             method=row.method,
             prior=row.prior,
             search=row.search,
+            depth=row.depth,
             force=row.force,
             seed=seed,
         )
