@@ -50,12 +50,15 @@ class Pose:
     exposure : Exposure
     search : Search or None
         Where the network knows better than the search that was asked for.
+    probability : (M,) Tensor or None
+        That each column of the generator's is there, where the network tells it.
     """
 
     windows: list[Tile]
     generator: Generator
     exposure: Exposure
     search: Search | None = None
+    probability: Tensor | None = None
 
     def problem(
         self, micrograph: Micrograph, noise: NoiseModel, pitch: float
@@ -186,7 +189,7 @@ def _guessed(
     alone = [(t - rows, -columns) for t in _TILTS] + [(-rows, t - columns) for t in _TILTS]
     z = generator.tilted(told + alone, _DEFOCI)
     start = GivenStart(F.pad(z, (0, exposure.free))[None])
-    return Pose([window], generator, guessed, Search(start, _STAGES))
+    return Pose([window], generator, guessed, Search(start, _STAGES), guess.probability)
 
 
 def _on_grid(
