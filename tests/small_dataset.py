@@ -11,14 +11,20 @@ from emprior.datasets import FORMAT, ROOT, structure_name, write_structure
 from emprior.specimen import Optics, Structure, View
 
 
-def write_dataset(directory: Path, structures: list[np.ndarray], pixel_size: float) -> Path:
-    """Write one structure for each (K, H, W) array of images."""
+def write_dataset(
+    directory: Path,
+    structures: list[np.ndarray],
+    pixel_size: float,
+    scales: tuple[float, ...] = (),
+) -> Path:
+    """Write one structure for each (K, H, W) array of images, whose scale may be its own."""
     for number, images in enumerate(structures):
         folder = directory / structure_name(number)
         folder.mkdir(parents=True)
         column = [[1.0, 1.0, 1.0], [1.0, 1.0, 2.0 + number]]  # tells structures apart
         specimen = Structure(column, [78, 78], [20.0, 20.0, 30.0])
-        view = View(images.shape[1:], pixel_size, (0.0, 0.0))
+        scale = scales[number] if scales else 1.0
+        view = View(images.shape[1:], pixel_size * scale, (0.0, 0.0))
         exposure = {
             "regime": "any",
             "optics": Optics(60.0).to_dict(),

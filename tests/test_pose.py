@@ -190,7 +190,7 @@ def test_noise_on_the_networks_pixels_is_unbiased_and_as_strong_as_told(noise, p
     exposure = Exposure(unit, origin, free=1)
     means, deviations = [], []
     for _ in range(4):
-        frame, deviation = posing._on_grid(noise.sample(clean, rng), noise, pitch, exposure)
+        frame, deviation = posing.on_grid(noise.sample(clean, rng), noise, pitch, exposure)
         assert tuple(frame.shape) == tuple(int(n * pitch + 1e-6) for n in shape)
         means.append(float(frame.mean()))
         deviations.append(float(frame.std()))
@@ -206,9 +206,9 @@ def test_structure_survives_on_the_networks_pixels(noise, rng):
     """The mean over many noisy frames is the clean image, to first order in its contrast."""
     fine = clean_image((96, 120))
     exposure = Exposure(free=1)
-    frames = [posing._on_grid(noise.sample(fine, rng), noise, 0.25, exposure) for _ in range(300)]
+    frames = [posing.on_grid(noise.sample(fine, rng), noise, 0.25, exposure) for _ in range(300)]
     mean = np.mean([frame.numpy() for frame, _ in frames], 0)
-    expected = posing._on_grid(fine, Gaussian(1.0), 0.25, exposure)[0].numpy()
+    expected = posing.on_grid(fine, Gaussian(1.0), 0.25, exposure)[0].numpy()
     error = mean - expected
     assert np.ptp(expected) > 0.1
     assert abs(error.mean()) < 0.005
@@ -221,7 +221,7 @@ def test_exposure_is_taken_off():
     image = clean_image((40, 50))
     for unit, origin in [(300.0, 1000.0), (0.01, -5.0)]:
         exposure = Exposure(unit, origin, free=2)
-        frame, deviation = posing._on_grid(
+        frame, deviation = posing.on_grid(
             origin + unit * image, Gaussian(0.2 * unit), 1.0, exposure
         )
         np.testing.assert_allclose(frame, image, atol=1e-9)
@@ -230,7 +230,7 @@ def test_exposure_is_taken_off():
 
 def test_pixels_of_equal_size_are_passed_on_as_they_are(rng):
     image = rng.normal(0.45, 0.1, (33, 20))
-    frame, deviation = posing._on_grid(image, Gaussian(0.1), 1.0, Exposure(free=2))
+    frame, deviation = posing.on_grid(image, Gaussian(0.1), 1.0, Exposure(free=2))
     np.testing.assert_allclose(frame, image, atol=1e-12)
     assert deviation == pytest.approx(0.1)
 

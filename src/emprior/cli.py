@@ -119,7 +119,7 @@ def denoise(
             help="prior, pooled-wavelet, pooled-wiener, pooled-nlm, pooled-tv, pooled-blur, "
             "pooled-bm3d, wavelet, nlm, tv, bm3d, wiener, blur, constant or identity, or with the "
             "weights of a regressor supervised, or as in the paper, supervised-misused, or with a "
-            "generator's algorithm-2.",
+            "generator's algorithm-2, or with the directory of a data set nearest.",
         ),
     ] = "prior",
     noise: Annotated[
@@ -133,7 +133,8 @@ def denoise(
     prior: Annotated[
         str,
         typer.Option(
-            metavar="NAME|FILE", help="Weights: a shipped prior (emprior priors) or a file."
+            metavar="NAME|FILE",
+            help="Weights: a shipped prior (emprior priors) or a file; or a data set.",
         ),
     ] = "default",
     pixel_size: Annotated[

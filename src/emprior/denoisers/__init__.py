@@ -54,11 +54,18 @@ def _supervised(name: str) -> Callable[[], Denoiser]:
     return factory
 
 
+def _nearest() -> Denoiser:
+    from emprior.denoisers.nearest import Nearest
+
+    return Nearest()
+
+
 DENOISERS: dict[str, Callable[[], Denoiser]] = {
     "prior": _prior,
     "algorithm-2": _algorithm_2,
     "supervised": _supervised("Supervised"),
     "supervised-misused": _supervised("Misused"),
+    "nearest": _nearest,
     "identity": _classical("Identity"),
     "constant": _classical("Constant"),
     "blur": _classical("Blur"),
@@ -77,8 +84,8 @@ DENOISERS: dict[str, Callable[[], Denoiser]] = {
 """Factories by name. Pooling helps all but the blur, which chooses its own band, and, at low noise,
 total variation."""
 
-LEARNED = ("prior", "algorithm-2", "supervised", "supervised-misused")
-"""Those that take trained weights, run on a device, and have to know the pixel size."""
+LEARNED = ("prior", "algorithm-2", "supervised", "supervised-misused", "nearest")
+"""Those that take trained weights, or the images themselves, and have to know the pixel size."""
 
 
 def make(name: str) -> Denoiser:
@@ -108,14 +115,14 @@ def learned(
     device: str = "auto",
     progress: Callable[[float], None] | None = None,
 ) -> Denoiser:
-    """Return one of the methods that take trained weights.
+    """Return one of the methods that know what such images look like.
 
     Parameters
     ----------
     name : str
         One of `LEARNED`.
     weights : str or path
-        A shipped prior's name or a weight file.
+        A shipped prior's name or a weight file; for "nearest" the directory of a data set.
     search : str
         One of `emprior.inversion.SEARCHES`, where the method searches.
     device : str
@@ -131,6 +138,10 @@ def learned(
 
         counts = "paper-cpu" if search == "default" else search
         return AlgorithmTwo(prior=weights, search=counts, device=device, progress=progress)
+    if name == "nearest":
+        from emprior.denoisers.nearest import Nearest
+
+        return Nearest(images=weights, progress=progress)
     from emprior.denoisers.supervised import Misused, Supervised
 
     kind = Misused if name == "supervised-misused" else Supervised

@@ -18,6 +18,8 @@ NATIVE_PIXEL_SIZE = 0.0489
 def check_network(method: str, name: str | Path, depth: str = DEEPEST) -> None:
     """Refuse weights that a method cannot use, by their card alone.
 
+    For the method "nearest" what is named is no weights but a data set, which is looked for.
+
     Parameters
     ----------
     method : str
@@ -30,11 +32,18 @@ def check_network(method: str, name: str | Path, depth: str = DEEPEST) -> None:
     Raises
     ------
     OptionError
-        If it is not to search, and the weights see nothing.
+        If it is not to search, and the weights see nothing; or no data set is named.
+    FileError
+        If there is no data set where one is named.
     WeightsError
         If there are none, they cannot be read, or are of a regressor where a generator or an
         encoder is wanted, or the other way round, or draw natural images.
     """
+    if method == "nearest":
+        from emprior.denoisers.album import check_images
+
+        check_images(name)
+        return
     card = read_card(name)
     kind = card.architecture.get("type")
     network = ARCHITECTURES.get(str(kind), Stored)

@@ -173,7 +173,7 @@ def _guessed(
     exposure: Exposure,
 ) -> Pose:
     """Let the encoder guess what one window shows, and start the search there."""
-    frame, deviation = _on_grid(micrograph.image[window], noise, pitch, exposure)
+    frame, deviation = on_grid(micrograph.image[window], noise, pitch, exposure)
     guess = encoder.guess(frame, deviation)
     generator = encoder.generator(guess.scene, *frame.shape)
     known_zero = exposure.free == 1
@@ -192,7 +192,7 @@ def _guessed(
     return Pose([window], generator, guessed, Search(start, _STAGES), guess.probability)
 
 
-def _on_grid(
+def on_grid(
     image: np.ndarray, noise: NoiseModel, pitch: float, exposure: Exposure
 ) -> tuple[Tensor, float]:
     """Return unbiased intensities at the pixels of the network, and their noise deviation.

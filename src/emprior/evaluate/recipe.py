@@ -36,7 +36,7 @@ class Row(Recipe):
     label: str = ""
     """What tables call it; the method, where empty."""
     prior: str = "default"
-    """Weights of the methods that take some."""
+    """Weights of the methods that take some; of ``nearest`` the directory of a data set."""
     search: str = "default"
     depth: Depth = DEEPEST
     """How far the method ``prior`` goes."""

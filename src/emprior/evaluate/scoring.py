@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from emprior import metrics, records
 from emprior.api import check_options, denoise
+from emprior.datasets import Dataset
 from emprior.denoisers import LEARNED
 from emprior.errors import EmpriorWarning, ImageError, OptionError, OutputError
 from emprior.evaluate.frames import Frame, open_frames
@@ -155,9 +156,11 @@ def _check_names(frames: list[Frame]) -> None:
 
 
 def _prior_hash(row: Row) -> str | None:
-    """Return what changes when another prior is given the same name."""
+    """Return what changes when another prior, or data set, is given the same name."""
     if row.method not in LEARNED:
         return None
+    if row.method == "nearest":
+        return Dataset.open(row.prior).hash
     from emprior.weights import read_card
 
     return _digest(dataclasses.asdict(read_card(row.prior)))
