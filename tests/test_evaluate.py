@@ -1,5 +1,6 @@
 import json
 import math
+import sys
 import warnings
 
 import numpy as np
@@ -189,6 +190,59 @@ def test_options_of_a_row_reach_the_denoiser(files, tmp_path, monkeypatch):
     evaluate.run(make_recipe(files, denoisers=[row], noises=["none"]), tmp_path / "out")
     assert {k: seen[0][k] for k in row} == row
     assert seen[0]["noise"] == "auto"
+
+
+def test_the_variance_that_noise_leaves_is_recorded(files, tmp_path):
+    noises = ["none", "P(10)", "clipped P(1)", "G(0.5)"]
+    recipe = make_recipe(files[:1], denoisers=["identity"], noises=noises)
+    found = by_key(evaluate.run(recipe, tmp_path / "out"))
+    clean = np.load(files[0]["path"])[4:68, 16:80].astype(float)
+    expected = {
+        "none": 0.0,
+        "P(10)": clean.mean() / 10,
+        "clipped P(1)": np.expm1(clean).mean(),  # one or none: the information is 1/(e^x − 1)
+        "G(0.5)": 0.25,
+    }
+    for noise, variance in expected.items():
+        assert found["a.npy", noise, "identity"]["noise_variance"] == pytest.approx(variance)
+
+
+# ---------------------------------------------------------------------------------- what is lacking
+
+
+def test_an_optional_source_that_is_not_there_is_missed_aloud(files, tmp_path):
+    away = {"path": str(tmp_path / "away.npy"), "label": "reference"}
+    recipe = make_recipe([{**files[0], "label": "own"}, {**away, "optional": True}])
+    with pytest.warns(EmpriorWarning, match=r"away\.npy is not there: reference left out"):
+        path = evaluate.run(recipe, tmp_path / "out")
+    assert {record["source"] for record in records.read(path)} == {"own"}
+    with pytest.raises(FileError, match=r"away\.npy"):
+        evaluate.run(make_recipe([files[0], away]), tmp_path / "out")
+
+
+def test_an_optional_source_that_is_there_is_used(files, tmp_path):
+    recipe = make_recipe([files[0], {**files[1], "label": "reference", "optional": True}])
+    found = records.read(evaluate.run(recipe, tmp_path / "out"))
+    assert {(r["image"], r["source"]) for r in found} == {("a.npy", ""), ("b.npy", "reference")}
+
+
+def test_a_row_whose_package_is_not_installed_is_missed_aloud(files, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bm3d", None)
+    recipe = make_recipe(files, denoisers=["constant", "pooled-bm3d", "blur"])
+    with pytest.warns(EmpriorWarning, match=r"'pooled-bm3d' is left out.*emprior\[bm3d\]"):
+        path = evaluate.run(recipe, tmp_path / "out")
+    assert {record["denoiser"] for record in records.read(path)} == {"constant", "blur"}
+
+
+def test_the_recipe_is_kept_beside_the_records(files, tmp_path):
+    recipe = make_recipe(files, targets={"row": "blur", "must": {"P(10)": 20}})
+    path = evaluate.run(recipe, tmp_path / "out")
+    kept = json.loads(path.with_name(evaluate.RECIPE).read_text())
+    assert EvaluationRecipe.from_dict(kept) == recipe
+    # What is wanted changes no record.
+    before = path.read_bytes()
+    evaluate.run(make_recipe(files), tmp_path / "out")
+    assert path.read_bytes() == before
 
 
 # ---------------------------------------------------------------------------- stopping and going on
@@ -392,6 +446,8 @@ def test_other_noises_are_refused(files, label):
         ({"crops": 3}, "unknown key crops"),
         ({"data": []}, "data"),
         ({"noise": "guess"}, "noise"),
+        ({"targets": {"row": "prior"}}, "targets of the row 'prior'"),
+        ({"targets": {"row": "blur", "must": {"P(1)": "high"}}}, "must"),
     ],
 )
 def test_wrong_recipes_are_explained(files, change, message):

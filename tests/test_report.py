@@ -101,23 +101,46 @@ def test_a_constant_difference_is_certain():
     found += [record("tv", "P(1)", "alone", 99.0)]  # no partner: not counted
     difference = paired_difference(found, "tv", "blur", "P(1)")
     assert difference.images == difference.structures == 12
-    assert (difference.mean, difference.low, difference.high) == pytest.approx((1.5, 1.5, 1.5))
+    assert (difference.median, difference.low, difference.high) == pytest.approx((1.5, 1.5, 1.5))
 
 
-def test_the_interval_is_that_of_the_normal_theory(rng):
-    n, images = 400, 3
+def test_images_of_one_structure_count_once(rng):
+    n, images = 2000, 2
     common = rng.normal(0.2, 1, n).repeat(images)  # images of one structure err together
     found = []
     for i, value in enumerate(common):
         found.append(record("tv", "P(1)", str(i), 30 + value, f"s{i // images}"))
         found.append(record("blur", "P(1)", str(i), 30.0, f"s{i // images}"))
-    difference = paired_difference(found, "tv", "blur", "P(1)", rng=rng)
-    half = 1.96 * common.std() / n**0.5
+    difference = paired_difference(found, "tv", "blur", "P(1)")
     assert difference.structures == n
     assert difference.images == n * images
-    assert difference.mean == pytest.approx(common.mean())
-    assert difference.high - difference.mean == pytest.approx(half, rel=0.1)
-    assert difference.mean - difference.low == pytest.approx(half, rel=0.1)
+    assert difference.median == pytest.approx(np.median(common))
+    half = 1.96 * (math.pi / 2 / n) ** 0.5  # of the median of normal deviates
+    assert difference.high - difference.low == pytest.approx(2 * half, rel=0.3)
+
+
+@pytest.mark.parametrize("n", [6, 9, 24])
+def test_the_interval_holds_the_median_as_often_as_it_says(n, rng):
+    held, trials = 0, 300
+    for _ in range(trials):
+        leads = np.exp(rng.normal(size=n)) - 1  # skew, and its median is zero
+        found = [record("tv", "n", str(i), x) for i, x in enumerate(leads)]
+        found += [record("blur", "n", str(i), 0.0) for i in range(n)]
+        difference = paired_difference(found, "tv", "blur", "n")
+        held += difference.low <= 0 <= difference.high
+    assert held / trials > 0.95 - 3 * (0.95 * 0.05 / trials) ** 0.5
+
+
+def test_of_five_structures_there_is_no_interval():
+    found = [record(row, "n", str(i), float(i)) for row in ("tv", "blur") for i in range(5)]
+    difference = paired_difference(found, "tv", "blur", "n")
+    assert (difference.median, difference.low, difference.high) == (0, -math.inf, math.inf)
+
+
+def test_frames_without_a_number_are_passed_over():
+    found = [record("tv", "n", "1", math.inf), record("blur", "n", "1", math.inf)]
+    found += [record("tv", "n", "2", 5.0), record("blur", "n", "2", 3.0)]
+    assert paired_difference(found, "tv", "blur", "n").median == 2
 
 
 def test_a_difference_without_shared_frames_is_refused():

@@ -10,7 +10,7 @@ from pathlib import Path
 from emprior.denoisers.base import Denoiser, Estimate
 from emprior.errors import OptionError
 
-__all__ = ["DENOISERS", "LEARNED", "Denoiser", "Estimate", "learned", "make"]
+__all__ = ["DENOISERS", "LEARNED", "Denoiser", "Estimate", "check_name", "learned", "make"]
 
 
 def _classical(name: str) -> Callable[[], Denoiser]:
@@ -94,7 +94,20 @@ def make(name: str) -> Denoiser:
     Raises
     ------
     OptionError
-        If there is none of this name; the nearest one is offered.
+        If there is none of this name.
+    MissingExtraError
+        If it needs a package that is not installed.
+    """
+    check_name(name)
+    return DENOISERS[name]()
+
+
+def check_name(name: str) -> None:
+    """Refuse a denoiser that there is not, whatever is installed; the nearest one is offered.
+
+    Raises
+    ------
+    OptionError
     """
     if name not in DENOISERS:
         near = difflib.get_close_matches(str(name).lower(), DENOISERS, n=1, cutoff=0.4)
@@ -104,7 +117,6 @@ def make(name: str) -> Denoiser:
             why="each name stands for one method with its default settings",
             fix=f"try {near[0]!r}" if near else "choose one of these",
         )
-    return DENOISERS[name]()
 
 
 def learned(

@@ -79,7 +79,7 @@ def open_frames(
     OptionError
         If the pixel size is not known.
     """
-    place = _expand(path)
+    place = expand(path)
     frames = (
         _data_set(place, max_images) if place.is_dir() else _file(place, pixel_size, max_images)
     )
@@ -98,7 +98,14 @@ def interpolate(image: NDArray[np.floating], factor: int) -> NDArray[np.float32]
     return stretch(image, (H * factor, W * factor)).astype(np.float32)
 
 
-def _expand(path: str | Path) -> Path:
+def expand(path: str | Path) -> Path:
+    """Return a path with ``~`` and ``$VARIABLES`` replaced by what they stand for.
+
+    Raises
+    ------
+    FileError
+        If a variable is not set.
+    """
     expanded = os.path.expandvars(str(path))
     if "$" in expanded:
         raise FileError(

@@ -6,11 +6,14 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from emprior.denoisers import make
+from emprior.denoisers import check_name
 from emprior.denoisers.depth import DEEPEST, Depth
 from emprior.errors import RecipeError
 from emprior.noise_names import PAPER_NOISES, noise_model
 from emprior.recipes import Recipe
+
+RECIPE = "recipe.json"
+"""Beside the records: every setting of the latest run, defaults included."""
 
 
 class Source(Recipe):
@@ -22,6 +25,12 @@ class Source(Recipe):
     """[Å]; for files that do not say it."""
     max_images: int | None = Field(None, ge=1)
     """Take so many, evenly spread over the set."""
+    label: str = ""
+    """Images of one label are summarised together, those of others in tables of their own."""
+    note: str = ""
+    """What readers of the tables have to know of them."""
+    optional: bool = False
+    """Where the file is missing, go on without it and say so."""
 
     @model_validator(mode="before")
     @classmethod
@@ -51,13 +60,40 @@ class Row(Recipe):
     @field_validator("method")
     @classmethod
     def _known(cls, method: str) -> str:
-        make(method)
+        check_name(method)
         return method
 
     @property
     def name(self) -> str:
         """The row's name in records and tables."""
         return self.label or self.method
+
+
+class Targets(Recipe):
+    """What one row is to reach; the report says whether it does.
+
+    "Own parts" are rows with its method and prior at another `Row.depth`, or forced.
+    """
+
+    row: str
+    """The row's name. All below is of medians over the images of the first source's label."""
+    must: dict[str, float] = Field(default_factory=dict)
+    """PSNR by noise [dB]; for ``none`` that of its own part of depth "inversion", the range R."""
+    goal: dict[str, float] = Field(default_factory=dict)
+    tail: float = Field(4.0, gt=0)
+    """[dB]; most that the 5 % quantile may lie below the median."""
+    columns: tuple[str, ...] = ()
+    """Noises under which its F1 of columns is to be above that of every supervised row."""
+    gain: tuple[str, ...] = ()
+    """Noises under which the inversion is to gain on the encoder's first sight."""
+    elsewhere: tuple[str, ...] = ()
+    """Noises under which images of other labels may lie below by `distance`, but no more."""
+    distance: float = Field(2.0, gt=0)
+    """[dB]"""
+    seconds: float = Field(2.0, gt=0)
+    """For an image."""
+    first_sight_seconds: float = Field(0.2, gt=0)
+    """For an image, of the encoder's first sight."""
 
 
 class EvaluationRecipe(Recipe):
@@ -75,6 +111,7 @@ class EvaluationRecipe(Recipe):
     """Side of the square cut from the middle of each image, in pixels."""
     pixel_size: float = Field(0.0489, gt=0)
     """[Å]; images on a coarser grid are first interpolated, by a whole factor, to about this."""
+    targets: Targets | None = None
 
     @field_validator("noises")
     @classmethod
@@ -93,4 +130,15 @@ class EvaluationRecipe(Recipe):
                     why="records and tables tell rows and columns apart by name",
                     fix="remove one, or give denoisers a label",
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _aimed(self) -> EvaluationRecipe:
+        if self.targets and self.targets.row not in (names := [r.name for r in self.denoisers]):
+            raise RecipeError(
+                f"targets of the row {self.targets.row!r}",
+                expected=f"one of {', '.join(names)}",
+                why="they are compared with what that row reaches",
+                fix="correct the name in targets, or add the row",
+            )
         return self

@@ -18,19 +18,17 @@ from collections.abc import Callable
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emprior import metrics, records
-from emprior.api import check_options, denoise
-from emprior.datasets import Dataset
-from emprior.denoisers import LEARNED
+from emprior.api import denoise
 from emprior.errors import EmpriorWarning, ImageError, OptionError, OutputError
-from emprior.evaluate.frames import Frame, open_frames
-from emprior.evaluate.recipe import EvaluationRecipe, Row
-from emprior.files import make_directory
+from emprior.evaluate.plan import Task, digest, plan
+from emprior.evaluate.recipe import RECIPE, EvaluationRecipe
+from emprior.files import make_directory, replacing
 from emprior.micrograph import Micrograph
 from emprior.noise_names import noise_model
 from emprior.recipes import load
@@ -38,18 +36,6 @@ from emprior.records import RECORDS
 
 SCORINGS = "scorings.jsonl"
 """When which data was scored: a test set that is looked at often becomes a training set."""
-
-
-class Task(NamedTuple):
-    """One record to be made."""
-
-    frame: Frame
-    noise: str
-    row: Row
-    prior: str | None
-    """Hash of what its prior says of itself."""
-    setting: str
-    """Hash of everything that the record depends on."""
 
 
 def run(
@@ -67,7 +53,8 @@ def run(
     directory : path
         Gets ``records.jsonl``, one line for each (image, noise, denoiser), written as they come.
         What is recorded there already is not measured again: an interrupted evaluation goes on
-        where it stopped, and a recipe may gain rows, noises and images.
+        where it stopped, and a recipe may gain rows, noises and images. The recipe is written to
+        ``recipe.json``, for the report.
     progress : callable, optional
         Called with the share of work done, from 0 to 1.
 
@@ -82,12 +69,19 @@ def run(
         If the recipe or the data cannot be used.
     OutputError
         If the directory cannot be written, or holds records made with other settings.
+
+    Warns
+    -----
+    EmpriorWarning
+        If an optional source, or a row whose package is not installed, is left out.
     """
     if not isinstance(recipe, EvaluationRecipe):
         recipe = load(recipe, EvaluationRecipe)
-    tasks = _plan(recipe)
+    tasks = plan(recipe)
     path = make_directory(directory, "the records are kept in it") / RECORDS
     left = _left(tasks, path)
+    with replacing(path.with_name(RECIPE)) as made:
+        made.write_text(json.dumps(recipe.to_dict(), indent=1) + "\n", encoding="utf-8")
     if left:
         _log_scoring(path.with_name(SCORINGS), recipe, left)
     finished = len(tasks) - len(left)
@@ -97,73 +91,14 @@ def run(
             noise_stream, denoiser_stream = _streams(recipe.seed, frame.name, noise)
             noisy = _corrupt(clean, noise, np.random.default_rng(noise_stream))
             seed = int(denoiser_stream.generate_state(1)[0])
+            variance = _variance(clean, noise)
             for task in of_noise:
-                records.append(path, _score(task, clean, noisy, recipe, seed))
+                scored = _score(task, clean, noisy, recipe, seed)
+                records.append(path, {**scored, "noise_variance": variance})
                 finished += 1
                 if progress:
                     progress(finished / len(tasks))
     return path
-
-
-def _plan(recipe: EvaluationRecipe) -> list[Task]:
-    frames = [
-        frame
-        for source in recipe.data
-        for frame in open_frames(
-            source.path,
-            pixel_size=source.pixel_size,
-            max_images=source.max_images,
-            finest=recipe.pixel_size,
-            crop=recipe.crop,
-        )
-    ]
-    _check_names(frames)
-    for row in recipe.denoisers:
-        check_options(
-            method=row.method,
-            noise="auto",
-            prior=row.prior,
-            depth=row.depth,
-            seed=0,
-            device="auto",
-        )
-    rows = [(row, _prior_hash(row)) for row in recipe.denoisers]
-    common = {key: getattr(recipe, key) for key in ("seed", "crop", "pixel_size", "noise")}
-    return [
-        Task(
-            frame,
-            noise,
-            row,
-            prior,
-            _digest([common, frame.identity, noise, {**row.to_dict(), "prior": prior}]),
-        )
-        for frame in frames
-        for noise in recipe.noises
-        for row, prior in rows
-    ]
-
-
-def _check_names(frames: list[Frame]) -> None:
-    names = [frame.name for frame in frames]
-    if len(set(names)) < len(names):
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise OptionError(
-            f"two images called {repeated!r}",
-            expected="data sets and files whose last parts of the path differ",
-            why="records tell images apart by it",
-            fix="rename one of them, or evaluate them in two directories",
-        )
-
-
-def _prior_hash(row: Row) -> str | None:
-    """Return what changes when another prior, or data set, is given the same name."""
-    if row.method not in LEARNED:
-        return None
-    if row.method == "nearest":
-        return Dataset.open(row.prior).hash
-    from emprior.weights import read_card
-
-    return _digest(dataclasses.asdict(read_card(row.prior)))
 
 
 def _left(tasks: list[Task], path: Path) -> list[Task]:
@@ -201,6 +136,15 @@ def _corrupt(clean: Micrograph, label: str, rng: np.random.Generator) -> Microgr
     return dataclasses.replace(clean, image=model.sample(clean.image, rng))
 
 
+def _variance(clean: Micrograph, label: str) -> float:
+    """Return the mean over pixels of the variance that no unbiased estimate of one pixel beats.
+
+    The variance of the noise, and where it is clipped more: the inverse Fisher information.
+    """
+    model = noise_model(label)
+    return 0.0 if model is None else float(np.mean(1 / model.fisher(clean.image.astype(float))))
+
+
 def _score(
     task: Task, clean: Micrograph, noisy: Micrograph, recipe: EvaluationRecipe, seed: int
 ) -> dict[str, Any]:
@@ -219,6 +163,7 @@ def _score(
         )
     return {
         "image": task.frame.name,
+        "source": task.source,
         "noise": task.noise,
         "denoiser": row.name,
         "structure": task.frame.structure,
@@ -308,11 +253,7 @@ def _log_scoring(path: Path, recipe: EvaluationRecipe, left: list[Task]) -> None
             "images": len({task.frame.name for task in left}),
             "records": len(left),
             "recipe": recipe.to_dict(),
-            "recipe_hash": _digest(recipe.to_dict()),
+            "recipe_hash": digest(recipe.to_dict()),
             "versions": _versions(),
         },
     )
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

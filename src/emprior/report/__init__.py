@@ -6,12 +6,15 @@ writes them as one HTML file that needs no other.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from emprior.errors import FileError
+from emprior.evaluate.recipe import RECIPE, EvaluationRecipe
 from emprior.files import replacing
 from emprior.records import RECORDS, read
-from emprior.report import board, experiments
+from emprior.report import experiments
+from emprior.report.board import Board, csv_table
 from emprior.report.page import Section, html_page, markdown
 from emprior.report.plots import points as draw
 
@@ -63,13 +66,30 @@ def _board(directory: Path) -> list[Section]:
             why="tables and figures are made from records",
             fix="run emprior evaluate until it has measured something",
         )
-    sections = board.sections(records)
+    board = Board(records, _recipe(directory / RECIPE))
+    sections = board.sections()
     results = {
         "figure.png": next(section.figure for section in sections if section.figure),
-        "table.csv": board.csv_table(sections).encode(),
+        "table.csv": csv_table([*board.tables, board.law[1]]).encode(),
         "table.md": markdown(sections).encode(),
     }
     for name, content in results.items():
         with replacing(directory / name) as made:
             made.write_bytes(content)
     return sections
+
+
+def _recipe(path: Path) -> EvaluationRecipe | None:
+    """Return the recipe beside the records; None where there is none."""
+    if not path.exists():
+        return None
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FileError(
+            f"{path}: {error}",
+            expected="the recipe that emprior evaluate wrote there",
+            why="it says in which order rows stand, and what they are to reach",
+            fix="evaluate again with the same recipe: nothing recorded is measured twice",
+        ) from error
+    return EvaluationRecipe.from_dict(values, str(path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,6 +39,8 @@ class Section:
         A PNG image.
     level : int
         1 for a part of the report, 2 for a part of that.
+    foot : Readable, optional
+        Lines under the table, of the same columns, that are no rows of it: limits and references.
     """
 
     title: str
@@ -46,6 +48,7 @@ class Section:
     table: Readable | None = None
     figure: bytes | None = None
     level: int = 1
+    foot: Readable | None = None
 
 
 _STYLE = """
@@ -53,6 +56,7 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #ddd }
 th:first-child { text-align: left } img { max-width: 100% }
+tfoot { color: #555; border-top: 2px solid #888 } tfoot th { font-weight: normal }
 nav { columns: 16rem; margin-bottom: 2rem } nav a { display: block }
 """
 
@@ -86,9 +90,19 @@ def _html(number: int, section: Section) -> Iterator[str]:
         yield f"<table>\n<tr><th></th>{head}</tr>"
         for row in table.rows:
             cells = [(table.text(row, column), best[column] == row) for column in table.columns]
-            texts = (f"<b>{escape(t)}</b>" if bold else escape(t) for t, bold in cells)
-            yield f"<tr><th>{escape(row)}</th>" + "".join(f"<td>{t}</td>" for t in texts) + "</tr>"
+            yield _row(row, (f"<b>{escape(t)}</b>" if bold else escape(t) for t, bold in cells))
+        if foot := section.foot:
+            yield "<tfoot>"
+            for row in foot.rows:
+                yield _row(row, (escape(foot.text(row, column)) for column in table.columns))
+            yield "</tfoot>"
         yield "</table>"
+
+
+def _row(name: str, cells: Iterable[str]) -> str:
+    """Return a line of a table from its name, a text, and its cells, which are HTML."""
+    texts = "".join(f"<td>{cell}</td>" for cell in cells)
+    return f"<tr><th>{html.escape(name)}</th>{texts}</tr>"
 
 
 def markdown(sections: Sequence[Section]) -> str:
@@ -100,9 +114,10 @@ def markdown(sections: Sequence[Section]) -> str:
         if table := section.table:
             lines += ["| | " + " | ".join(map(_cell, table.columns)) + " |"]
             lines += ["|---" * (len(table.columns) + 1) + "|"]
-            for row in table.rows:
-                cells = [table.text(row, column) for column in table.columns]
-                lines += ["| " + " | ".join(map(_cell, [row, *cells])) + " |"]
+            for part in filter(None, (table, section.foot)):
+                for row in part.rows:
+                    cells = [part.text(row, column) for column in table.columns]
+                    lines += ["| " + " | ".join(map(_cell, [row, *cells])) + " |"]
             lines += [""]
     return "\n".join(lines)
 

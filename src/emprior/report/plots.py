@@ -135,23 +135,24 @@ def points(table: Table, limits: tuple[float, float] = (15.0, 50.0)) -> bytes:
     pitch = 0.8 / len(table.rows)
     for rank, row in enumerate(table.rows):
         colour = COLOURS[rank % len(COLOURS)]
-        filled = rank // len(COLOURS) % 2 == 0  # hollow when the colours run out
+        used = rank // len(COLOURS)  # how often the colours have run out
+        shape, filled = "oosD"[min(used, 3)], used != 1
         style: dict[str, Any] = {
             "color": colour,
             "mfc": colour if filled else "white",
             "ls": "",
             "clip_on": False,
         }
-        axes.plot([], [], marker="o", label=row, **style)
+        axes.plot([], [], marker=shape, label=row, **style)
         for x, column in enumerate(table.columns):
             cell = table.cells.get((row, column))
             if cell is None or not cell.images:
                 continue
             at = x + pitch * (rank - (len(table.rows) - 1) / 2)
             median, tail = np.clip([cell.median, cell.tail], *limits)
-            marker = "^" if cell.median > limits[1] else "v" if cell.median < limits[0] else "o"
+            beyond = "^" if cell.median > limits[1] else "v" if cell.median < limits[0] else ""
             axes.vlines(at, min(median, tail), max(median, tail), color=colour, lw=1)
-            axes.plot(at, median, marker=marker, markersize=5, **style)
+            axes.plot(at, median, marker=beyond or shape, markersize=5, **style)
     axes.set_xticks(range(len(table.columns)), table.columns)
     axes.set_xticks(np.arange(len(table.columns) - 1) + 0.5, minor=True)
     axes.tick_params(axis="x", which="both", length=0)
