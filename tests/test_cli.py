@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -126,12 +127,35 @@ def test_fast_needs_a_prior_that_sees(image, tmp_path, prior):
     assert "sees nothing" in refused(tmp_path, *args)
 
 
-def test_same_seed_and_file_same_bytes(tmp_path, prior, rng):
-    np.save(tmp_path / "in.npy", toy_frame() + 0.1 * rng.standard_normal((64, 64)))
-    options = ("--prior", prior, "--pixel-size", PIXEL_SIZE, "--noise", "gaussian:0.1", "--seed")
-    for name, seed in (("a", 5), ("b", 5)):
-        run("denoise", tmp_path / "in.npy", "-o", tmp_path / f"{name}.npy", *options, seed)
-    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
+@pytest.mark.parametrize("network", ["generator", "encoder"])
+def test_same_seed_and_file_same_bytes_in_another_process(tmp_path, prior, network, rng):
+    np.save(tmp_path / "in.npy", toy_frame()[:40, :36] + 0.1 * rng.standard_normal((40, 36)))
+    if network == "encoder":
+        prior = toy_columns(tmp_path / "encoder.safetensors", contrast=3.0)
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        command = ["denoise", "in.npy", "-o", f"{name}/out.hspy", "--prior", prior, "--force"]
+        options = ["--pixel-size", PIXEL_SIZE, "--noise", "gaussian:0.1", "--seed", 5]
+        subprocess.run(
+            [sys.executable, "-m", "emprior.cli", *map(str, command + options)],
+            cwd=tmp_path,
+            check=True,
+            capture_output=True,
+        )
+    first, second = (listing(tmp_path / name).values() for name in ("first", "second"))
+    assert list(first) == list(second)
+    assert read(tmp_path / "first" / "out.hspy").provenance["frames"][0]["method"] == "prior"
+
+
+@pytest.mark.parametrize("suffix", ["hspy", "tif", "mrc", "emd", "npy", "png"])
+def test_no_format_holds_the_time(image, tmp_path, suffix):
+    """Results that agree are files that agree: bytes of the date or the clock would differ."""
+    run("denoise", image, "-o", tmp_path / f"out.{suffix}", *BLUR)
+    written = b"".join(path.read_bytes() for path in tmp_path.glob("out.*"))
+    today = time.localtime()
+    for date in ("%Y-%m-%d", "%Y:%m:%d", "%Y%m%d"):
+        assert time.strftime(date, today).encode() not in written
+    assert b"seconds" not in written
 
 
 def test_grey_values_that_are_32_times_the_count_are_understood(tmp_path, rng):

@@ -256,7 +256,6 @@ def _provenance(
                 "method": frame.method,
                 "noise": frame.noise.to_dict(),
                 "evidence": list(frame.evidence),
-                "seconds": round(frame.seconds, 3),
                 **frame.trace,
             }
             for frame in done

@@ -173,6 +173,7 @@ def _write_mrc(path: Path, signal: Signal) -> None:
     import mrcfile
 
     with mrcfile.new(path) as mrc:
+        mrc.header.label[0] = "written by emprior"  # instead of the time, so that bytes repeat
         mrc.set_data(signal.data)
         if signal.data.ndim == 3:
             mrc.set_image_stack()
