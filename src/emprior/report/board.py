@@ -15,6 +15,9 @@ from emprior.report.page import Section
 from emprior.report.plots import points
 from emprior.tables import HEADLINE, METRICS, Records, Table, tabulate
 
+_APART = ("psnr_db", "column_f1", "column_precision", "column_recall", "seconds")
+"""What is shown of images that stand apart."""
+
 
 @dataclass(frozen=True)
 class Board:
@@ -91,8 +94,11 @@ class Board:
             met = sum(verdict.met for verdict in found)
             text = (
                 f"Of {len(found)} targets {met} are met (✓). They are for the row {aim.row!r}; "
-                "without noise, for the same prior without what its fit leaves unexplained."
+                "without noise, for the same prior without what its fit leaves unexplained. Rows "
+                "that are this prior with fewer parts are not among those that it is compared with."
             )
+            for noise in aim.columns:
+                text = f"{text} {targets.rivals(self.main, self.recipe, noise)}".rstrip()
             yield Section(f"What {aim.row!r} is to reach", text, targets.grid(found))
             others = [row.name for row in self.recipe.denoisers if row.name != aim.row]
             text = (
@@ -119,8 +125,9 @@ class Board:
         for label, records in list(self.by_source.items())[1:]:
             text = " ".join(filter(None, (notes.get(label), _note(records))))
             yield Section(f"Images apart: {label}", text)
-            for metric in METRICS[:1] + METRICS[3:6]:
-                yield Section(metric.title, table=tabulate(records, metric), level=2)
+            for metric in METRICS:
+                if metric.key in _APART:
+                    yield Section(metric.title, table=tabulate(records, metric), level=2)
 
 
 def _note(records: Records) -> str:

@@ -103,16 +103,26 @@ def _comparisons(records: Records, recipe: EvaluationRecipe, aim: Targets) -> It
     for noise in aim.gain:
         if found := _least(records, first, [second], noise, strictly=True):
             yield Verdict("gain of the inversion on first sight [dB]", noise, *found)
+
+
+def rivals(records: Records, recipe: EvaluationRecipe, noise: str) -> str:
+    """Say which supervised rows count as rivals: those well above all that have learnt nothing."""
     cells = tabulate(records, HEADLINE).cells
-    for noise in aim.columns:
-        medians = {
-            row.name: cell.median for row in rows if _known(cell := cells.get((row.name, noise)))
-        }
-        plain = [medians[r.name] for r in rows if r.method not in LEARNED and r.name in medians]
-        for name in supervised:
-            if plain and name in medians:
-                line = f"{name} counts as a rival: {RIVAL:g} dB above what has learnt nothing"
-                yield _at_least(line, noise, medians[name], max(plain) + RIVAL)
+    medians = {
+        row.name: (row.method, cell.median)
+        for row in recipe.denoisers
+        if _known(cell := cells.get((row.name, noise)))
+    }
+    plain = [psnr for method, psnr in medians.values() if method not in LEARNED]
+    if not plain:
+        return ""
+    return " ".join(
+        f"{name} {'counts' if psnr >= max(plain) + RIVAL else 'does not count'} as a rival: "
+        f"{psnr:.2f} dB under {noise}, where the best row that has learnt nothing has "
+        f"{max(plain):.2f}."
+        for name, (method, psnr) in medians.items()
+        if method == "supervised"
+    )
 
 
 def _times(records: Records, recipe: EvaluationRecipe, aim: Targets) -> Iterator[Verdict]:
