@@ -16,6 +16,7 @@ from emprior.denoisers import LEARNED, Estimate, learned, make
 from emprior.denoisers.depth import DEEPEST, Depth, reaches
 from emprior.errors import EmpriorWarning, OptionError
 from emprior.evidence import Advantage, hold_out
+from emprior.found import FoundColumns, FoundOptics
 from emprior.identify import Identification, check_spec, resolve
 from emprior.micrograph import Micrograph
 from emprior.noise import NoiseModel
@@ -50,6 +51,11 @@ class Denoised:
         Wall time.
     trace : mapping
         How the answer was found: plain values, ready for JSON.
+    deviation : (H, W) float32 ndarray or None
+        Standard deviation of the estimate, in the units of the input, where the method has one.
+    columns : FoundColumns or None
+    optics : FoundOptics or None
+        The atomic columns in the frame, and how it was taken, where the method tells them.
     """
 
     image: NDArray[np.float32]
@@ -58,6 +64,9 @@ class Denoised:
     evidence: tuple[str, ...]
     seconds: float
     trace: Mapping[str, Any] = field(default_factory=dict)
+    deviation: NDArray[np.float32] | None = None
+    columns: FoundColumns | None = None
+    optics: FoundOptics | None = None
 
 
 def denoise(
@@ -165,6 +174,9 @@ def denoise(
         evidence=found.evidence,
         seconds=time.perf_counter() - started,
         trace=estimate.trace,
+        deviation=None if estimate.sd is None else np.asarray(estimate.sd, np.float32),
+        columns=estimate.columns,
+        optics=estimate.optics,
     )
 
 
@@ -287,9 +299,9 @@ def _contest(
         warnings.warn(f"{trace['doubt']}: {outcome}", EmpriorWarning, stacklevel=3)
     if method == "prior":
         if trial is micrograph:  # only a quarter of the data is new
-            estimate = part(0.8, 1).fit(micrograph, noise, rng, found)[0]
+            estimate = part(0.8, 1)(micrograph, noise, rng, found)
         else:
-            estimate = part(0.2, 1).fit(micrograph, noise, rng)[0]
+            estimate = part(0.2, 1)(micrograph, noise, rng)
     else:
         estimate = fallback(micrograph, noise, rng)
     return method, replace(estimate, trace={**estimate.trace, **trace})

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emprior.found import FoundColumns, FoundOptics
 from emprior.micrograph import Micrograph
 from emprior.noise import NoiseModel
 
@@ -26,11 +27,16 @@ class Estimate:
         Standard deviation of the estimate, where the method has one.
     trace : mapping
         How the answer was found: plain values and lists, ready for JSON.
+    columns : FoundColumns, optional
+    optics : FoundOptics, optional
+        What the frame shows, where the method tells it.
     """
 
     image: NDArray[np.floating]
     sd: NDArray[np.floating] | None = None
     trace: Mapping[str, Any] = field(default_factory=dict)
+    columns: FoundColumns | None = None
+    optics: FoundOptics | None = None
 
 
 class Denoiser(ABC):

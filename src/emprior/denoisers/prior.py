@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from emprior.denoisers.depth import DEEPEST, Depth, reaches
 from emprior.denoisers.networks import NATIVE_PIXEL_SIZE, check_network
 from emprior.denoisers.pose import Pose, pooling, pose
 from emprior.denoisers.residual import explain
+from emprior.denoisers.structure import structure
 from emprior.device import choose_device
 from emprior.errors import OptionError
 from emprior.generators import ColumnEncoder
@@ -70,10 +71,21 @@ class Prior(Denoiser):
     progress: Callable[[float], None] | None = field(default=None, compare=False, repr=False)
 
     def __call__(
-        self, micrograph: Micrograph, noise: NoiseModel, rng: np.random.Generator
+        self,
+        micrograph: Micrograph,
+        noise: NoiseModel,
+        rng: np.random.Generator,
+        found: list[Fit] | None = None,
     ) -> Estimate:
-        """Estimate the unclipped mean of a micrograph."""
-        return self.fit(micrograph, noise, rng)[0]
+        """Estimate the unclipped mean of a micrograph, and what it shows; all as for `fit`."""
+        estimate, fits = self.fit(micrograph, noise, rng, found)
+        pixel_size = micrograph.pixel_size or NATIVE_PIXEL_SIZE
+        # At first sight nothing is at its most probable yet, and errors about it mean nothing.
+        searched = reaches(self.depth, "inversion")
+        told = structure(fits, micrograph, noise, pixel_size) if searched else None
+        if told is None:
+            return estimate
+        return replace(estimate, sd=told.deviation, columns=told.columns, optics=told.optics)
 
     def fit(
         self,
