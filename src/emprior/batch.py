@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,8 +14,8 @@ import numpy as np
 from emprior import __version__
 from emprior.api import Denoised, check_options, denoise
 from emprior.denoisers import LEARNED
-from emprior.denoisers.depth import DEEPEST, Depth
-from emprior.errors import EmpriorWarning, FileError, ImageError, InputError
+from emprior.denoisers.depth import DEEPEST, Depth, reaches
+from emprior.errors import EmpriorWarning, FileError, ImageError, InputError, OptionError
 from emprior.io import Signal, read, write
 from emprior.micrograph import Micrograph, check_pixel_size
 
@@ -61,6 +61,29 @@ class Settings:
         if self.pixel_size is not None:
             check_pixel_size(self.pixel_size)
 
+    def check_tells(self, what: str) -> None:
+        """Find out before any work whether the method can tell columns or deviations.
+
+        Parameters
+        ----------
+        what : str
+            What is asked for, as in ``"columns"``.
+
+        Raises
+        ------
+        OptionError
+            If it never tells them.
+        """
+        asked = "the method 'prior' as it is without --fast"
+        if self.method != "prior" or not reaches(self.depth, "inversion"):
+            raise OptionError(
+                f"{what} of "
+                + (f"the method {self.method!r}" if self.method != "prior" else "a first sight"),
+                expected=f"{what} only of {asked}",
+                why="they come from the search for the columns that best explain the frame",
+                fix=f"leave out the one or the other, or choose {asked}",
+            )
+
 
 def expand(inputs: Sequence[str]) -> list[Path]:
     """Replace every ``@list.txt`` by the paths in that file, one a line.
@@ -105,6 +128,7 @@ def denoise_file(
     target: Path,
     settings: Settings,
     *,
+    deviation: Path | None = None,
     overwrite: bool = False,
     progress: Progress = lambda share: None,
 ) -> list[Denoised]:
@@ -115,8 +139,11 @@ def denoise_file(
     source, target : Path
         As paired by `emprior.io.plan_outputs`.
     settings : Settings
+    deviation : Path, optional
+        Gets the standard deviation of every pixel of the result, planned likewise; not a number in
+        frames whose answer has none.
     overwrite : bool
-        Replace an existing target.
+        Replace existing targets.
     progress : callable, optional
         Called with the share of work done, from 0 to 1.
 
@@ -135,7 +162,8 @@ def denoise_file(
     Warns
     -----
     EmpriorWarning
-        If the file has no pixel size, was denoised before, or the prior does not know a frame.
+        If the file has no pixel size, was denoised before, the prior does not know a frame, or no
+        answer has a standard deviation where it is asked for: then none is written.
     """
     signal = read(source, signal=settings.signal)
     if settings.pixel_size is not None:
@@ -176,13 +204,27 @@ def denoise_file(
         result[index] = denoised.image
         done.append(denoised)
         advance(1.0)
-    write(
-        target,
-        signal.with_data(result),
-        provenance=_provenance(source, settings, pixel_size, done),
-        overwrite=overwrite,
-    )
+    provenance = _provenance(source, settings, pixel_size, done)
+    if deviation is not None:
+        if all(frame.deviation is None for frame in done):
+            why = untold(frame.method for frame in done)
+            warnings.warn(f"{deviation} is not written: {why}", EmpriorWarning, stacklevel=2)
+        else:
+            deviations = np.full(signal.data.shape, np.nan, np.float32)
+            for (index, _), frame in zip(signal.frames(), done, strict=True):
+                if frame.deviation is not None:
+                    deviations[index] = frame.deviation
+            how = {**provenance, "shows": "standard deviation"}
+            write(deviation, signal.with_data(deviations), provenance=how, overwrite=overwrite)
+    write(target, signal.with_data(result), provenance=provenance, overwrite=overwrite)
     return done
+
+
+def untold(methods: Iterable[str]) -> str:
+    """Say why the answers of some methods tell neither columns nor deviations."""
+    names = ", ".join(dict.fromkeys(methods))
+    why = "whose weights know no columns" if names == "prior" else "which knows no columns"
+    return f"the answer is that of {names}, {why}"
 
 
 @contextmanager
@@ -240,6 +282,15 @@ def _assumed(source: Path, settings: Settings) -> float | None:
     return assumed
 
 
+def _told(frame: Denoised) -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    if frame.columns is not None:
+        told["columns"] = frame.columns.table()
+    if frame.optics is not None:
+        told["optics"] = frame.optics.to_dict()
+    return told
+
+
 def _provenance(
     source: Path, settings: Settings, pixel_size: float | None, done: Sequence[Denoised]
 ) -> dict[str, Any]:
@@ -257,6 +308,7 @@ def _provenance(
                 "noise": frame.noise.to_dict(),
                 "evidence": list(frame.evidence),
                 **frame.trace,
+                **_told(frame),
             }
             for frame in done
         ],

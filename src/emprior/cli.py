@@ -163,6 +163,17 @@ def denoise(
             "data: on a picture that the prior does not know it is made up.",
         ),
     ] = False,
+    columns: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv",
+            help="Write the atomic columns that the prior found in all frames, with their errors.",
+        ),
+    ] = None,
+    deviation: Annotated[
+        Path | None,
+        typer.Option(help="Write the standard deviation of each pixel; named as --out is."),
+    ] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -173,9 +184,9 @@ def denoise(
     frame. Where the prior does not know the picture, the pooled wavelet answers, with a warning.
     """
     with _console(quiet) as console:
-        from emprior.batch import Settings, denoise_file, expand
+        from emprior.batch import Settings, denoise_file, expand, untold
         from emprior.denoisers.depth import DEEPEST
-        from emprior.io import plan_outputs
+        from emprior.io import ColumnsOfFrame, check_columns_output, plan_outputs, write_columns
 
         settings = Settings(
             method,
@@ -191,13 +202,25 @@ def denoise(
         settings.check()
         sources = expand(inputs)
         targets = plan_outputs(sources, out, overwrite=overwrite)
-        failed = 0
+        maps: list[Path] = []
+        if deviation is not None:
+            settings.check_tells("deviations")
+            maps = plan_outputs(sources, deviation, taken=targets, overwrite=overwrite)
+        if columns is not None:
+            settings.check_tells("columns")
+            check_columns_output(columns, sources, [*targets, *maps], overwrite=overwrite)
+        failed, found, answered = 0, [], []
         for number, (source, target) in enumerate(zip(sources, targets, strict=True), 1):
             task = source.name + (f" ({number} of {len(sources)})" if len(sources) > 1 else "")
             try:
                 with console.progress(task) as progress:
                     frames = denoise_file(
-                        source, target, settings, overwrite=overwrite, progress=progress
+                        source,
+                        target,
+                        settings,
+                        deviation=maps[number - 1] if maps else None,
+                        overwrite=overwrite,
+                        progress=progress,
                     )
             except EmpriorError as error:
                 if len(sources) == 1:
@@ -207,6 +230,17 @@ def denoise(
                 failed += 1
             else:
                 console.say(f"{source.name} → {target} ({_summary(frames)})")
+                answered += [frame.method for frame in frames]
+                found += [
+                    ColumnsOfFrame(source.name, index, frame.columns)
+                    for index, frame in enumerate(frames)
+                    if frame.columns is not None
+                ]
+        if columns is not None and found:
+            write_columns(columns, found)
+            console.say(f"{sum(len(frame.columns) for frame in found)} columns → {columns}")
+        elif columns is not None and answered:
+            console.complain("warning", f"{columns} is not written: {untold(answered)}")
         if failed:
             console.complain("error", f"{failed} of {len(sources)} files were not denoised")
             raise typer.Exit(2)

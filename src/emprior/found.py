@@ -98,8 +98,8 @@ class FoundColumns:
         return {
             "x [Å]": _rounded(self.x, 4),
             "y [Å]": _rounded(self.y, 4),
-            "row [px]": _rounded(self.rows, 3),
-            "column [px]": _rounded(self.columns, 3),
+            "row [px]": _rounded(self.rows, 4),
+            "column [px]": _rounded(self.columns, 4),
             "element": self.symbols,
             "atoms": _rounded(self.atoms, 3),
             "probability": _rounded(self.probability, 3),

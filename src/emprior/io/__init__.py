@@ -4,6 +4,7 @@
 that `plan_outputs` has checked. What each format keeps is told in ``docs/files.md``.
 """
 
+from emprior.io.columns import ColumnsOfFrame, check_columns_output, write_columns
 from emprior.io.outputs import FORMATS, check_output, output_path, plan_outputs
 from emprior.io.reading import read
 from emprior.io.sidecar import sidecar_path
@@ -13,12 +14,15 @@ from emprior.io.writing import write
 __all__ = [
     "FORMATS",
     "Axis",
+    "ColumnsOfFrame",
     "Signal",
     "angstroms",
+    "check_columns_output",
     "check_output",
     "output_path",
     "plan_outputs",
     "read",
     "sidecar_path",
     "write",
+    "write_columns",
 ]

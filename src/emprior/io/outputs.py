@@ -65,6 +65,36 @@ def check_output(path: Path, sources: Sequence[Path] = (), *, overwrite: bool = 
         link, or by another case of its letters), or if it exists and ``overwrite`` is not set.
     """
     output_path(path, path)
+    beside = () if path.suffix.lower() == ".hspy" else (sidecar_path(path),)
+    check_place(path, sources, beside=beside, overwrite=overwrite)
+
+
+def check_place(
+    path: Path,
+    sources: Sequence[Path] = (),
+    *,
+    beside: Sequence[Path] = (),
+    taken: Sequence[Path] = (),
+    overwrite: bool = False,
+) -> None:
+    """Check that a file of any kind may be written; `check_output` is for images.
+
+    Parameters
+    ----------
+    path : Path
+    sources : sequence of Path
+        Inputs, which are never replaced.
+    beside : sequence of Path
+        Files that come with it.
+    taken : sequence of Path
+        Other outputs of the same run.
+    overwrite : bool
+
+    Raises
+    ------
+    OutputError
+        As `check_output`; also if it is one of the other outputs.
+    """
     parent = path.parent
     if path.is_dir() or not parent.is_dir():
         missing = path if path.is_dir() else parent
@@ -90,7 +120,14 @@ def check_output(path: Path, sources: Sequence[Path] = (), *, overwrite: bool = 
                 why="an input is never overwritten: the raw data cannot be had back",
                 fix="choose another name or directory",
             )
-    beside = () if path.suffix.lower() == ".hspy" else (sidecar_path(path),)
+    for other in taken:
+        if _same(path, other):
+            raise OutputError(
+                f"cannot write {path}: another result goes there",
+                expected="a name of its own for each result",
+                why="the second would overwrite the first",
+                fix="choose another name or directory",
+            )
     for target in (path, *beside):
         if not overwrite and os.path.lexists(target):
             raise OutputError(
@@ -101,8 +138,19 @@ def check_output(path: Path, sources: Sequence[Path] = (), *, overwrite: bool = 
             )
 
 
-def plan_outputs(sources: Sequence[Path], out: Path, *, overwrite: bool = False) -> list[Path]:
+def plan_outputs(
+    sources: Sequence[Path], out: Path, *, taken: Sequence[Path] = (), overwrite: bool = False
+) -> list[Path]:
     """Return one checked output for each input.
+
+    Parameters
+    ----------
+    sources : sequence of Path
+    out : Path
+        As for `output_path`.
+    taken : sequence of Path
+        Outputs that are planned already.
+    overwrite : bool
 
     Raises
     ------
@@ -130,6 +178,7 @@ def plan_outputs(sources: Sequence[Path], out: Path, *, overwrite: bool = False)
                 fix="denoise them into different directories",
             )
         check_output(path, sources, overwrite=overwrite)
+        check_place(path, taken=taken, overwrite=True)
         outputs.append(path)
     return outputs
 
