@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from emprior.datasets import Dataset
 from emprior.errors import FileError, OptionError
+from emprior.evaluate.structure import Known
 from emprior.grid import stretch
 from emprior.io import read
 from emprior.micrograph import Micrograph
@@ -33,6 +35,8 @@ class Frame:
         [Å], before interpolation.
     load : callable
         Returns it with its pixel size; vacuum 0.45, never clipped.
+    known : callable, optional
+        Returns the specimen in it, where that is known.
     """
 
     name: str
@@ -40,6 +44,7 @@ class Frame:
     structure: str
     pixel_size: float
     load: Callable[[], Micrograph]
+    known: Callable[[], Known] | None = None
 
     @property
     def identity(self) -> tuple[str, str, float]:
@@ -81,7 +86,9 @@ def open_frames(
     """
     place = expand(path)
     frames = (
-        _data_set(place, max_images) if place.is_dir() else _file(place, pixel_size, max_images)
+        _data_set(place, max_images, finest, crop)
+        if place.is_dir()
+        else _file(place, pixel_size, max_images)
     )
     return [
         replace(
@@ -117,10 +124,13 @@ def expand(path: str | Path) -> Path:
     return Path(expanded).expanduser()
 
 
-def _data_set(place: Path, most: int | None) -> list[Frame]:
-    from emprior.datasets import Dataset
-
+def _data_set(place: Path, most: int | None, finest: float, crop: int | None) -> list[Frame]:
     data = Dataset.open(place)
+
+    def known(i: int) -> Known:
+        factor, rows, columns = _part(data.shape, data.view(i).pixel_size, finest, crop)
+        return Known.of(data, i, factor, (rows.start, columns.start))
+
     return [
         Frame(
             name=f"{place.name}/{i}",
@@ -128,6 +138,7 @@ def _data_set(place: Path, most: int | None) -> list[Frame]:
             structure=f"{place.name}/{data.structure_id(i)}",
             pixel_size=data.view(i).pixel_size,
             load=lambda i=i: Micrograph(data.image(i), data.view(i).pixel_size),  # type: ignore[misc]
+            known=lambda i=i: known(i),  # type: ignore[misc]
         )
         for i in _spread(len(data), most)
     ]
@@ -170,10 +181,16 @@ def _spread(count: int, most: int | None) -> list[int]:
 def _prepare(clean: Micrograph, finest: float, crop: int | None) -> Micrograph:
     """Interpolate, then cut the middle out."""
     assert clean.pixel_size is not None
-    image, pixel_size = clean.image, clean.pixel_size
-    if (factor := round(pixel_size / finest)) > 1:
-        image = interpolate(image, factor)
-        pixel_size /= factor
-    h, w = (min(crop or n, n) for n in image.shape)
-    top, left = (image.shape[0] - h) // 2, (image.shape[1] - w) // 2
-    return Micrograph(image[top : top + h, left : left + w], pixel_size)
+    factor, rows, columns = _part(clean.shape, clean.pixel_size, finest, crop)
+    image = interpolate(clean.image, factor) if factor > 1 else clean.image
+    return Micrograph(image[rows, columns], clean.pixel_size / factor)
+
+
+def _part(
+    shape: tuple[int, int], pixel_size: float, finest: float, crop: int | None
+) -> tuple[int, slice, slice]:
+    """Return by what factor to interpolate, and then which rows and columns to keep."""
+    factor = max(1, round(pixel_size / finest))
+    lengths = [(n * factor, min(crop or n * factor, n * factor)) for n in shape]
+    rows, columns = (slice((n - kept) // 2, (n - kept) // 2 + kept) for n, kept in lengths)
+    return factor, rows, columns

@@ -28,6 +28,7 @@ from emprior.api import denoise
 from emprior.errors import EmpriorWarning, ImageError, OptionError, OutputError
 from emprior.evaluate.plan import Task, digest, plan
 from emprior.evaluate.recipe import RECIPE, EvaluationRecipe
+from emprior.evaluate.structure import scores
 from emprior.files import make_directory, replacing
 from emprior.micrograph import Micrograph
 from emprior.noise_names import noise_model
@@ -168,6 +169,7 @@ def _score(
         "denoiser": row.name,
         "structure": task.frame.structure,
         **_scores(done.image, clean),
+        "found": scores(done, clean, task.frame.known()) if task.frame.known else None,
         "seconds": done.seconds,
         "asked": row.method,
         "method": done.method,

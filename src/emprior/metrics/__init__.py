@@ -1,6 +1,6 @@
 """How near an estimate is to the truth: its pixels, its atomic columns, its sharpness."""
 
-from emprior.metrics.columns import ColumnScore, column_f1, columns, polarity
+from emprior.metrics.columns import ColumnScore, column_f1, columns, inside, match, polarity
 from emprior.metrics.pixels import contrast_psnr, effective_parameters, peak_psnr, psnr, ssim
 from emprior.metrics.sharpness import (
     ColumnSizes,
@@ -17,6 +17,8 @@ __all__ = [
     "columns",
     "contrast_psnr",
     "effective_parameters",
+    "inside",
+    "match",
     "peak_psnr",
     "polarity",
     "psnr",

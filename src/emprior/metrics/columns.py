@@ -94,17 +94,34 @@ def column_f1(
             why="there is nothing to score columns against",
             fix="check the pixel size (in Å) and the vacuum level, or use psnr alone",
         )
-    distance = cdist(true, found)
-    near = distance <= _MATCH
-    # Beyond reach every pair costs the same, more than all pairs within reach together.
-    cost = np.where(near, distance, 1 + _MATCH * min(distance.shape))
-    pairs = [(i, j) for i, j in zip(*linear_sum_assignment(cost), strict=True) if near[i, j]]
+    pairs = match(true, found, _MATCH)
     partners = {j for _, j in pairs}
     matched = sum(bool(counted[i]) for i, _ in pairs)
     added = sum(
         bool(here) for j, here in enumerate(inside(found, x.shape, pixel_size)) if j not in partners
     )
     return ColumnScore(matched, added, int(counted.sum()) - matched)
+
+
+def match(true: NDArray[Any], found: NDArray[Any], reach: float) -> list[tuple[int, int]]:
+    """Pair points one to one: as many as possible within reach, then at the least total distance.
+
+    Parameters
+    ----------
+    true, found : (M, 2) and (N, 2) ndarray
+    reach : float
+        In their unit.
+
+    Returns
+    -------
+    list of (int, int)
+        Indices of partners.
+    """
+    distance = cdist(true, found)
+    near = distance <= reach
+    # Beyond reach every pair costs the same, more than all pairs within reach together.
+    cost = np.where(near, distance, 1 + reach * min(distance.shape))
+    return [(i, j) for i, j in zip(*linear_sum_assignment(cost), strict=True) if near[i, j]]
 
 
 def columns(
