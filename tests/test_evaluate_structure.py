@@ -20,6 +20,7 @@ from emprior.metrics import columns as seen_columns
 from emprior.metrics import match
 from emprior.micrograph import Micrograph
 from emprior.noise import Gaussian
+from emprior.report import structure
 
 PIXEL, SHAPE = 0.2, (36, 44)
 
@@ -205,3 +206,28 @@ def test_points_are_paired_one_to_one():
     assert match(true, found, 0.7) in ([(0, 0)], [(1, 0)])
     assert match(true, np.array([[0.0, 0.6], [0.0, -0.5]]), 0.7) == [(0, 1), (1, 0)]
     assert match(true, np.zeros((0, 2)), 1.0) == []
+
+
+# ------------------------------------------------------------------------------------------ report
+
+
+def test_tables_hold_medians_of_errors_and_shares_of_covered_numbers():
+    def record(noise, shift, pixels):
+        image = np.full((60, 60), 0.45, np.float32)
+        image[:pixels] += 0.1
+        done = answer(rows=TRUE[:, 0] + shift, image=image, defocus=Measured(60 + shift, 1.0))
+        return {"denoiser": "prior", "noise": noise, "found": scores(done, CLEAN, known())}
+
+    found = [record("P(1)", shift, 0) for shift in (0.0, 0.5, 4.0)] + [record("P(25)", 0.0, 15)]
+    blur = {"denoiser": "blur", "noise": "P(1)", "found": None}
+    errors, covered = structure.sections([*found, blur, {"denoiser": "old", "noise": "P(1)"}])
+    assert errors.table.rows == covered.table.rows == ("prior, P(1)", "prior, P(25)")
+    row = "prior, P(1)"
+    assert errors.table.text(row, "images") == "3"
+    assert errors.table.text(row, "position [pm]") == "5.0"
+    assert errors.table.text(row, "defocus [Å]") == "0.5"
+    # Along columns nothing is wrong: of 24 numbers 8 and 4 are.
+    assert covered.table.text(row, "positions") == "67 % and 67 %"
+    assert covered.table.text(row, "defocus") == "67 % and 67 %"
+    assert covered.table.text("prior, P(25)", "pixels") == "75 % and 75 %"
+    assert list(structure.sections([blur])) == []

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import io
+import re
 
 import numpy as np
 import pytest
+from PIL import Image
 from scenes import PIXEL_SIZE, toy_columns
 from strategies import lattice
 from test_cli import refused, run
@@ -13,6 +17,7 @@ from toys import toy_prior
 
 from emprior.found import FoundColumns, FoundOptics
 from emprior.io import Signal, read, write
+from emprior.report.plots import columns_on
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +103,51 @@ def test_a_map_does_not_take_the_place_of_the_result(stack, seer, tmp_path):
     args = ("denoise", stack, "-o", tmp_path / "o.hspy", *options(seer), "--overwrite")
     assert "another result" in refused(tmp_path, *args, "--deviation", tmp_path / "O.hspy")
     assert "is the input" in refused(tmp_path, *args, "--deviation", stack)
+
+
+# ------------------------------------------------------------------------------------------ reports
+
+
+def pixels_of(png: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), float)
+
+
+def test_a_denoised_file_is_reported_with_its_columns_drawn(stack, seer, tmp_path):
+    out = tmp_path / "out.npy"
+    run("denoise", stack, "-o", out, *options(seer))
+    said = run("report", out)
+    assert f"report in {out}.html" in said
+    text = (tmp_path / "out.npy.html").read_text(encoding="utf-8")
+    pictures = [pixels_of(base64.b64decode(data)) for data in re.findall(r'base64,([^"]+)', text)]
+    assert len(pictures) == 2
+    for picture in pictures:  # grey frames, coloured circles
+        assert np.ptp(picture, axis=-1).max() > 50
+    for frame in read(out).provenance["frames"]:
+        assert str(FoundOptics.from_dict(frame["optics"])) in text
+        assert f"{len(frame['columns']['element'])} columns" in text
+
+
+def test_a_circle_stands_at_each_column_faint_where_it_is_improbable():
+    image = np.full((40, 60), 0.45) + 1e-3 * np.eye(40, 60)
+    rest = {name: np.ones(2) for name in ("atoms", "rows_sd", "columns_sd", "atoms_sd")}
+    found = FoundColumns(
+        rows=np.array([10.0, 30.0]),
+        columns=np.array([15.0, 45.0]),
+        numbers=np.array([78, 78]),
+        probability=np.array([1.0, 0.2]),
+        pixel_size=0.1,
+        **rest,
+    )
+    picture = pixels_of(columns_on(image, found))
+    colour = np.ptp(picture, axis=-1)[:, : int(0.85 * picture.shape[1])]  # without the legend
+    H = len(colour)
+    strong, faint = colour[: H // 2], colour[H // 2 :]
+    assert strong.max() > 2 * faint.max() > 0
+    (r1, c1), (r2, c2) = (np.argwhere(part > 0.5 * part.max()).mean(0) for part in (strong, faint))
+    # Their distance is that of the columns, in one scale along both axes.
+    assert (r2 + H // 2 - r1) / (c2 - c1) == pytest.approx(20 / 30, rel=0.03)
+
+
+def test_a_file_without_columns_has_no_report(stack, tmp_path):
+    run("denoise", stack, "-o", tmp_path / "o.hspy", "--method", "blur")
+    assert "says of no atomic columns" in refused(tmp_path, "report", tmp_path / "o.hspy")

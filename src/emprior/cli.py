@@ -343,7 +343,10 @@ def evaluate(
 @app.command()
 def report(
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Of emprior evaluate or emprior reproduce.")
+        Path,
+        typer.Argument(
+            metavar="DIR|FILE", help="Of emprior evaluate, reproduce, or denoise (with columns)."
+        ),
     ],
     quiet: Quiet = False,
 ) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from emprior.evaluate.recipe import EvaluationRecipe
-from emprior.report import standing, targets
+from emprior.report import standing, structure, targets
 from emprior.report.grids import Grid
 from emprior.report.page import Section
 from emprior.report.plots import points
@@ -69,6 +69,7 @@ class Board:
         return [
             Section(HEADLINE.title, note, headline, points(headline), foot=self._foot()),
             *self._standing(),
+            *structure.sections(self.main),
             *(Section(table.metric.title, note, table) for table in self.tables[1:]),
             *self._elsewhere(),
             Section("How this was measured", _provenance(self.records)),

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emprior.errors import FileError, import_extra
+from emprior.found import SYMBOLS, FoundColumns
 from emprior.tables import Table
 from emprior.views import Curves, Histogram, Pictures
 
@@ -110,6 +112,26 @@ def pictures(records: Records, view: Pictures, folder: Path) -> bytes:
         axis.text(
             -0.04, 0.5, name, transform=axis.transAxes, ha="right", va="center", fontsize="small"
         )
+    return _png(figure)
+
+
+def columns_on(image: NDArray[np.floating], found: FoundColumns) -> bytes:
+    """Draw a circle about each column: a colour for each element, faint where it is improbable."""
+    from matplotlib.colors import to_rgb
+
+    H, W = image.shape
+    figure = _figure(8, 8 * H / W)
+    axis = figure.subplots()
+    low, high = np.quantile(image, [0.005, 0.995])
+    axis.imshow(image, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+    for rank, number in enumerate(sorted(set(found.numbers.tolist()), reverse=True)):
+        some = found.numbers == number
+        colour = COLOURS[rank % len(COLOURS)]
+        edges = [(*to_rgb(colour), max(0.15, p)) for p in found.probability[some]]
+        axis.scatter(found.columns[some], found.rows[some], 40, "none", edgecolors=edges)
+        axis.scatter([], [], 40, "none", edgecolors=colour, label=SYMBOLS[number])
+    axis.set_axis_off()
+    _legend(figure, np.array([[axis]]))
     return _png(figure)
 
 
