@@ -10,6 +10,7 @@ from strategies import lattice
 
 from emprior import evaluate, metrics, records
 from emprior.api import Denoised, denoise
+from emprior.denoisers.depth import DEPTHS
 from emprior.errors import (
     EmpriorWarning,
     FileError,
@@ -22,6 +23,7 @@ from emprior.evaluate import EvaluationRecipe, noise_model, scoring
 from emprior.evaluate.frames import open_frames
 from emprior.generators import DCGAN
 from emprior.noise import ClippedPoisson, Gaussian, Poisson
+from emprior.noise_names import PAPER_NOISES
 from emprior.weights import Card, save
 
 PIXEL_SIZE = 0.1
@@ -462,6 +464,19 @@ def test_the_recipes_of_the_project_are_valid(name, request):
     recipe = load(request.config.rootpath / "recipes" / f"{name}.toml", EvaluationRecipe)
     assert recipe.noise == "auto"
     assert {"identity", "constant", "blur"} <= {row.name for row in recipe.denoisers}
+
+
+def test_the_board_holds_the_prior_at_every_depth_to_targets_under_every_noise(request):
+    from emprior.recipes import load
+
+    recipe = load(request.config.rootpath / "recipes" / "board.toml", EvaluationRecipe)
+    forced = [row.depth for row in recipe.denoisers if row.method == "prior" and row.force]
+    (fast,) = (row for row in recipe.denoisers if row.depth == "encoder")
+    (shipped,) = (row for row in recipe.denoisers if row.name == recipe.targets.row)
+    assert (fast.depth, *forced) == DEPTHS
+    assert not shipped.force
+    assert recipe.noises == PAPER_NOISES
+    assert set(recipe.targets.must) == set(recipe.targets.goal) == set(PAPER_NOISES)
 
 
 def test_an_output_that_is_a_file_is_refused(files, tmp_path):
