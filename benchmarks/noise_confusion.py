@@ -33,6 +33,13 @@ NOISES: dict[str, NoiseModel] = {
     "P(10) + readout 0.1": PoissonGaussian(0.1, 0.0, 0.1),
     "P(100) + readout 0.05": PoissonGaussian(0.01, 0.0, 0.05),
 }
+CAMERAS: dict[str, tuple[float, Poisson]] = {
+    "20 electrons at 7.3 above 100": (20, Poisson(7.3, 100.0)),
+    "3.5 electrons at 32": (3.5, Poisson(32.0)),
+}
+"""Whole grey levels: electrons at intensity 1, and the noise of grey levels."""
+STRETCHED = {f"P({s:g}) stretched to 8 bits": s for s in (10, 100)}
+"""Black is the least count and white the largest, as in exports with automatic contrast."""
 SHAPES = ((512, 512), (128, 96), (48, 64))
 KINDS = (Poisson, ClippedPoisson, Gaussian, PoissonGaussian)
 
@@ -65,6 +72,21 @@ def images(
         yield image[max(r, 0) :, max(c, 0) :][: shape[0], : shape[1]]
 
 
+def corrupted(
+    name: str, clean: NDArray[np.floating], rng: np.random.Generator
+) -> tuple[NDArray[np.floating], NoiseModel]:
+    """Return a noisy frame, and the noise that is in it."""
+    if name in CAMERAS:
+        electrons, camera = CAMERAS[name]
+        return np.round(camera.sample(camera.offset + camera.gain * electrons * clean, rng)), camera
+    if name in STRETCHED:
+        counts = rng.poisson(STRETCHED[name] * clean)
+        gain = 255 / float(np.ptp(counts))
+        levels = np.round(gain * (counts - counts.min()))
+        return levels, Poisson(gain, -gain * float(counts.min()))
+    return NOISES[name].sample(clean, rng), NOISES[name]
+
+
 def table(folder: Path | None, draws: int) -> str:
     """Return the confusion of kinds and the errors of gains and sigmas, as Markdown."""
     lines = [
@@ -73,13 +95,14 @@ def table(folder: Path | None, draws: int) -> str:
         + " | gain or sigma off by |",
         "|---|---|" + "---|" * (len(KINDS) + 1),
     ]
-    cases = [(name, shape) for name in NOISES for shape in SHAPES]
+    cases = [(name, shape) for name in (*NOISES, *CAMERAS, *STRETCHED) for shape in SHAPES]
     for i, (name, shape) in enumerate(track(cases, "identifying")):
-        true, found, errors = NOISES[name], Counter[type[NoiseModel]](), []
+        found, errors = Counter[type[NoiseModel]](), []
         for rng, clean in zip(
             np.random.default_rng([1, i]).spawn(draws), images(folder, shape, draws), strict=False
         ):
-            noise = identify(true.sample(clean, rng)).noise
+            frame, true = corrupted(name, clean, rng)
+            noise = identify(frame).noise
             found[type(noise)] += 1
             scale = "gain" if hasattr(true, "gain") else "sigma"
             if hasattr(noise, scale):

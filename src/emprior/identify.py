@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from emprior.errors import ImageError, OptionError
-from emprior.measure import BLOCK_PIXELS, Frame, Line, find_comb, measure
+from emprior.measure import BLOCK_PIXELS, Frame, Line, find_comb, find_rounded, measure
 from emprior.micrograph import check_image
 from emprior.noise import ClippedPoisson, Gaussian, NoiseModel, Poisson, PoissonGaussian
 
@@ -72,20 +72,24 @@ def identify(image: ArrayLike) -> Identification:
 
 
 def _conclude(frame: Frame, pixels: Pixels) -> Identification:
-    line, spread = frame.line, float(pixels.std())
+    line, least = frame.line, _NOISE_FREE * frame.spread
     said = _remarks(frame)
-    if np.median(line.variance) < (_NOISE_FREE * spread) ** 2:
-        said.append(f"no noise: neighbours differ by less than {_NOISE_FREE * spread:.3g}")
-        return Identification(Gaussian(_NOISE_FREE * spread), tuple(said))
-    if math.isfinite(line.slope_error):
-        said.append(
-            f"the variance changes with the mean with slope {line.slope:.4g} ± "
-            f"{line.slope_error:.2g} per unit, about {np.median(line.variance):.4g} at "
-            f"{np.median(line.mean):.4g}"
-        )
-    for step in _steps(frame):
-        if (counted := _counted(frame, pixels, step)) is not None:
-            return Identification(counted.noise, (*said, step.reason, *counted.evidence))
+    quiet = np.median(line.variance) < least**2
+    # Blocks without any electron do not tell that there is no noise.
+    lit = line.mean > frame.levels[0]
+    if not quiet or (lit.any() and np.median(line.variance[lit]) >= least**2):
+        if math.isfinite(line.slope_error):
+            said.append(
+                f"the variance changes with the mean with slope {line.slope:.4g} ± "
+                f"{line.slope_error:.2g} per unit, about {np.median(line.variance):.4g} at "
+                f"{np.median(line.mean):.4g}"
+            )
+        for step in _steps(frame):
+            if (counted := _counted(frame, pixels, step)) is not None:
+                return Identification(counted.noise, (*said, step.reason, *counted.evidence))
+    if quiet:
+        said.append(f"no noise: neighbours differ by less than {least:.3g}")
+        return Identification(Gaussian(least), tuple(said))
     continuous = _continuous(line, pixels)
     return Identification(continuous.noise, (*said, *continuous.evidence))
 
@@ -121,6 +125,9 @@ class _Step(NamedTuple):
 def _steps(frame: Frame) -> list[_Step]:
     """Return what one electron may be, the most certain first."""
     line, found = frame.line, []
+    if (comb := find_rounded(frame)) is not None:
+        reason = f"values stand on every {comb.period:.4g}th, rounded: one step is one electron"
+        found.append(_Step(comb.period, comb.phase, reason))
     if frame.spacing is not None:
         reason = "one step of the lattice is one electron"
         found.append(_Step(frame.spacing, float(frame.levels[0]), reason))
@@ -202,7 +209,7 @@ def _dispersion(line: Line, noise: Poisson) -> tuple[float, float]:
     if isinstance(noise, ClippedPoisson):  # from the mean that is seen to the unclipped one
         clean = noise.offset + (noise.maximum - noise.offset) * np.geomspace(1e-4, 4, 400)
         model = np.interp(line.mean, noise.mean(clean), noise.variance(clean))
-    lit = model > 0.02 * np.median(model)
+    lit = model > 0.02 * model.mean()
     ratio, weight = line.variance[lit] / model[lit], (model[lit] / line.error[lit]) ** 2
     order = np.argsort(ratio)
     share = np.cumsum(weight[order])
@@ -381,7 +388,7 @@ def _named_poisson(wanted: _Spec, pixels: Pixels) -> Identification:
     if wanted.offset is None and wanted.clip is None and isinstance(found.noise, Poisson):
         return found
     line, offset = frame.line, wanted.offset or 0.0
-    seen = line.variance > (_NOISE_FREE * float(pixels.std())) ** 2
+    seen = line.variance > (_NOISE_FREE * frame.spread) ** 2
     lit = (line.mean > offset) & seen
     if not lit.any():
         raise ImageError(
