@@ -129,6 +129,11 @@ class ColumnGenerator(Generator):
         self.register_buffer("spacing", each([element.spacing for element in elements]))
         self.register_buffer("count_sd", each([element.count_sd for element in elements]))
 
+    @property
+    def optics(self) -> slice:
+        """Which latent numbers are the optics."""
+        return slice(self.latent_dim - _OPTICS, self.latent_dim)
+
     def tilted(
         self, tilts: Sequence[tuple[float, float]], defoci: Sequence[float] = (0.0,)
     ) -> Tensor:
