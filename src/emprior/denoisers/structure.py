@@ -32,6 +32,7 @@ _COHERENT = 3.0
 What the generator draws wrongly it draws alike in all columns; numbers that all share are bent by
 it, those of one column hardly.
 """
+_BOLDER = 2.0  # power of the odds that the encoder gives a column, measured on validation
 _RANGE_ERROR = 3e-3  # what the best image of the generator lacks, root mean square: 51 dB
 _FEWEST = 0.5  # atoms that a column has to have
 _NEAR = 0.5  # Å; columns of two windows that stand nearer along both axes are one
@@ -150,6 +151,7 @@ def _window(fit: Fit, micrograph: Micrograph, noise: NoiseModel, pixel_size: flo
     atoms, atoms_sd = value[2 * M : 3 * M], sd[2 * M : 3 * M]
     # Logarithms of numbers of atoms are normal; a column that lost its atoms is none.
     some = norm.cdf(np.log(atoms / _FEWEST) * atoms / atoms_sd)
+    seen = fit.pose.probability.double().cpu().numpy()
     elements = np.array([element.number for element in generator.elements])
     return _Window(
         points=points,
@@ -157,7 +159,7 @@ def _window(fit: Fit, micrograph: Micrograph, noise: NoiseModel, pixel_size: flo
         numbers=elements[generator.scene.element.cpu().numpy()],
         atoms=atoms,
         atoms_sd=atoms_sd,
-        probability=fit.pose.probability.double().cpu().numpy() * some,
+        probability=some * seen**_BOLDER / (seen**_BOLDER + (1 - seen) ** _BOLDER),
         optics=FoundOptics(*map(Measured, value[3 * M :].tolist(), sd[3 * M :].tolist())),
         deviation=np.hypot(
             _on_pixels(posterior.deviation.cpu().numpy(), factor, shape),
