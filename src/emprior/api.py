@@ -17,7 +17,7 @@ from emprior.denoisers.depth import DEEPEST, Depth, reaches
 from emprior.errors import EmpriorWarning, OptionError
 from emprior.evidence import Advantage, hold_out
 from emprior.found import FoundColumns, FoundOptics
-from emprior.identify import Identification, check_spec, resolve
+from emprior.identify import Identification, check_counts, check_spec, resolve
 from emprior.micrograph import Micrograph
 from emprior.noise import NoiseModel
 
@@ -143,6 +143,7 @@ def denoise(
     if pixel_size is not None:
         micrograph = replace(micrograph, pixel_size=pixel_size)
     if isinstance(noise, NoiseModel):
+        check_counts(noise, micrograph.image)
         found = Identification(noise, ("given by the caller",))
     else:
         found = resolve(noise, micrograph.image)

@@ -121,6 +121,8 @@ def _whole_counts(micrograph: Micrograph, noise: Poisson) -> NDArray[np.int64] |
     whole = np.rint(counts)
     if whole.min() < 0 or np.abs(counts - whole).max() > 0.01 * max(1.0, whole.max() ** 0.5):
         return None
+    if whole.max() > 2**53:  # where all floating point numbers are whole
+        return None
     return whole.astype(np.int64)
 
 

@@ -323,7 +323,7 @@ def resolve(spec: str, image: ArrayLike) -> Identification:
         assert wanted.scale is not None
         return Identification(Gaussian(wanted.scale), (given,))
     found = _named_poisson(wanted, pixels)
-    _check_counts(found.noise, pixels)
+    check_counts(found.noise, pixels)
     return Identification(found.noise, (given, *found.evidence))
 
 
@@ -406,9 +406,16 @@ def _named_poisson(wanted: _Spec, pixels: Pixels) -> Identification:
     return Identification(_poisson(wanted, gain), (how,))
 
 
-def _check_counts(noise: NoiseModel, pixels: Pixels) -> None:
-    """Refuse an image that no such counts can have made."""
-    assert isinstance(noise, Poisson)
+def check_counts(noise: NoiseModel, pixels: Pixels) -> None:
+    """Refuse an image that no such counts can have made.
+
+    Raises
+    ------
+    ImageError
+        If values lie below the offset or above the maximum; never for Gaussian or readout noise.
+    """
+    if not isinstance(noise, Poisson):
+        return
     below = int(np.count_nonzero(pixels < noise.offset - 0.75 * noise.gain))
     if below:
         raise ImageError(

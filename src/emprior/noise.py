@@ -276,11 +276,11 @@ class ClippedPoisson(Poisson):
     def _tail(self, rate: Array) -> tuple[Array, Array, Array]:
         """Return P(N = c − 1), P(N ≤ c − 1) and P(N ≥ c), in double precision."""
         xp = array_namespace(rate)
-        c, rate = self.ceiling, xp.astype(rate, xp.float64)
+        c, rate = float(self.ceiling), xp.astype(rate, xp.float64)
         if c == 1:  # Bernoulli(1 − e^−rate), for which the gamma functions are slow
             none = xp.exp(-rate)
             return none, none, -xp.expm1(-rate)
-        special, order = _special(rate), xp.zeros_like(rate) + self.ceiling
+        special, order = _special(rate), xp.zeros_like(rate) + c
         last = xp.exp((c - 1) * xp.log(rate) - rate - math.lgamma(c))
         return last, special.gammaincc(order, rate), special.gammainc(order, rate)
 
@@ -289,7 +289,7 @@ class ClippedPoisson(Poisson):
 
         Where the tail underflows it is the first term, p(c), and a geometric series after it.
         """
-        xp, c = array_namespace(rate), self.ceiling
+        xp, c = array_namespace(rate), float(self.ceiling)
         last, _, above = self._tail(rate)
         rate = xp.astype(rate, xp.float64)
         series = 1 / (1 - xp.clip(rate / (c + 1), max=0.9))
@@ -310,7 +310,7 @@ class ClippedPoisson(Poisson):
 
     def variance(self, clean: Array) -> Array:
         """Return the variance of the clipped value."""
-        xp, rate, c = array_namespace(clean), self._rate(clean), self.ceiling
+        xp, rate, c = array_namespace(clean), self._rate(clean), float(self.ceiling)
         last, below, above = self._tail(rate)
         mean = rate * (below - last) + self._level * above
         # P(N ≤ c − 3) = P(N ≤ c − 1) − p(c − 1) − p(c − 2), and p(c − 2) = p(c − 1)·(c − 1)/rate.
@@ -345,7 +345,7 @@ class ClippedPoisson(Poisson):
         """
         xp, rate = array_namespace(clean), self._rate(clean)
         last, below, _ = self._tail(rate)
-        information = (below - last * (self.ceiling - rate)) / rate
+        information = (below - last * (float(self.ceiling) - rate)) / rate
         information = information + last * self._saturated(rate)[1]
         return xp.astype(information / self.gain**2, clean.dtype)
 

@@ -204,6 +204,7 @@ def on_grid(
     deviation = float(noise.variance(flat)) ** 0.5
     low, high = (np.asarray(flat + sign * 1e-3 * exposure.unit) for sign in (-1, 1))
     slope = float((noise.mean(high) - noise.mean(low)) / (high - low)) if high > low else 1.0
+    slope = max(slope, 1e-6)  # all is clipped, or far below one electron: nothing can be undone
     matrices = []
     for n in image.shape:
         samples = max(1, int(n * pitch + 1e-6))
