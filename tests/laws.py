@@ -8,7 +8,7 @@ import numpy as np
 
 from emprior.denoisers import Denoiser
 from emprior.micrograph import Micrograph
-from emprior.noise import ClippedPoisson, NoiseModel, Poisson
+from emprior.noise import ClippedPoisson, Hits, NoiseModel, Poisson
 
 
 def outcomes(noise: NoiseModel, clean: float) -> tuple[np.ndarray, np.ndarray]:
@@ -20,6 +20,9 @@ def outcomes(noise: NoiseModel, clean: float) -> tuple[np.ndarray, np.ndarray]:
         counts = noise.gain * np.arange(1000) + noise.offset
         below = counts[counts < noise.maximum - 1e-9]
         return np.append(below, noise.maximum), np.ones(len(below) + 1)
+    if isinstance(noise, Hits):
+        values = np.linspace(noise.offset, noise.maximum, noise.pixels + 1)
+        return values, np.ones_like(values)
     if isinstance(noise, Poisson):
         values = noise.gain * np.arange(1000) + noise.offset
         return values, np.ones_like(values)

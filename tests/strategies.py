@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from hypothesis import strategies as st
 
-from emprior.noise import ClippedPoisson, Gaussian, NoiseModel, Poisson, PoissonGaussian
+from emprior.noise import ClippedPoisson, Gaussian, Hits, NoiseModel, Poisson, PoissonGaussian
 
 NOISE_CASES: dict[str, NoiseModel] = {
     "G(0.1)": Gaussian(0.1),
@@ -17,6 +17,7 @@ NOISE_CASES: dict[str, NoiseModel] = {
     "P(4) + offset": Poisson(0.25, offset=-0.3),
     "P(1) clipped": ClippedPoisson(1.0, 0.0, 1.0),
     "P(10) clipped": ClippedPoisson(0.1, 0.0, 1.0),
+    "hits of 16 pixels": Hits(1.0, 0.0, 1.0, 16),
     "clipped between counts": ClippedPoisson(0.4, 0.1, 1.15),
     "counts and readout": PoissonGaussian(0.1, offset=0.05, sigma=0.1),
 }
@@ -25,7 +26,7 @@ NOISE_CASES: dict[str, NoiseModel] = {
 def scaled(noise: NoiseModel, a: float, b: float) -> NoiseModel:
     """Return the noise of a·data + b."""
     values = dataclasses.asdict(noise)  # type: ignore[call-overload]
-    for name in values:
+    for name in set(values) - {"pixels"}:
         values[name] = a * values[name] + (b if name in ("offset", "maximum") else 0)
     return type(noise)(**values)
 

@@ -19,7 +19,7 @@ from emprior.errors import EmpriorWarning, OptionError
 from emprior.grid import blend
 from emprior.inversion import Exposure
 from emprior.micrograph import Micrograph
-from emprior.noise import ClippedPoisson, Gaussian, NoiseModel, Poisson, PoissonGaussian
+from emprior.noise import ClippedPoisson, Gaussian, Hits, NoiseModel, Poisson, PoissonGaussian
 
 NOISES = [
     Gaussian(0.3),
@@ -72,7 +72,8 @@ def test_data_finer_than_the_network_are_pooled_where_the_noise_allows(encoder, 
     frame = Micrograph(Poisson(1.0).sample(np.full((96, 64), 0.45), rng), PIXEL_SIZE / 4)
     for noise, shape, expected in [
         (Poisson(1.0), (24, 16), Poisson(1 / 16)),
-        (ClippedPoisson(), (96, 64), ClippedPoisson()),
+        (ClippedPoisson(), (24, 16), Hits(1.0, 0.0, 1.0, 16)),
+        (ClippedPoisson(0.2), (96, 64), ClippedPoisson(0.2)),
     ]:
         (posed,) = pose(encoder, frame, noise, 0.25)
         problem, full = posed.problem(frame, noise, 0.25)
@@ -88,17 +89,21 @@ def test_the_starts_are_the_guess_and_other_tilts_and_defoci(encoder, rng):
     frame = Micrograph(rng.normal(0.45, 0.1, (30, 26)))
     (posed,) = pose(encoder, frame, Gaussian(0.1), 1.0)
     problem, _ = posed.problem(frame, Gaussian(0.1), 1.0)
-    z = posed.search.start(problem, rng)[0]
+    z = posed.search.start.z[0].flatten(0, 1)
     assert z.shape[1] == problem.latent_dim
-    assert bool((z == 0).all(1).any())  # the guess itself
     scenes, guess = posed.generator.at(z[:, : posed.generator.latent_dim]), posed.generator.scene
     assert len(torch.unique(scenes.defocus)) == 3
-    # What is told without a sign starts with either.
+    assert bool((scenes.tilt[:3].norm(dim=1) < 1e-6).all())  # no tilt comes first
+    # What is told without a sign starts with either, unless another start is near.
     for sign_rows, sign_columns in [(1, 1), (1, -1), (-1, 1), (-1, -1)]:
         tilt = guess.tilt * torch.tensor([sign_rows, sign_columns])
-        assert (scenes.tilt - tilt).norm(dim=1).min() < 1e-6
+        assert (scenes.tilt - tilt).norm(dim=1).min() <= posing._ALIKE
     for row in (scenes.rows, scenes.columns, scenes.counts):
         assert bool((row == row[0]).all())
+    shortlisted = posed.search.start(problem, rng)[0]
+    assert len(shortlisted) == posing._TAKEN_UP
+    untilted = posed.generator.at(shortlisted[:1, : posed.generator.latent_dim]).tilt
+    assert untilted.norm() < 1e-6  # it is searched from, however bad it looks
 
 
 def test_noise_weaker_than_the_generators_error_counts_as_that_error(encoder, rng):

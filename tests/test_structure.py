@@ -166,7 +166,7 @@ def test_optics_are_held_to_be_less_certain_than_noise_alone_makes_them():
     frame = Micrograph(np.random.default_rng(0).random(FRAME), PIXEL_SIZE)
     fit = fit_of(generator, whole(FRAME))
     told = structure([fit], frame, Gaussian(0.1), PIXEL_SIZE)
-    alone = laplace(fit.pose.problem(frame, Gaussian(0.1), 1.0)[0], fit.latent[0])
+    alone = laplace(fit.pose.problem(frame, Gaussian(0.1), 1.0)[0], fit.latent[0], 2)
     sd = alone.covariance.diagonal().sqrt().numpy()
     assert told.optics.defocus.sd == pytest.approx(3 * 40.0 * sd[-6])
     assert told.optics.thickness.sd == pytest.approx(3 * 6.0 * sd[-2])

@@ -71,7 +71,7 @@ class NoiseModel(ABC):
     def pooled(self, factor: int) -> NoiseModel | None:
         """Return the model of the mean of ``factor × factor`` pixels of equal clean value.
 
-        None where the family is not closed under averaging, as for clipped counts.
+        None where the family is not closed under averaging, as for most clipped counts.
         """
         return None
 
@@ -246,7 +246,7 @@ class ClippedPoisson(Poisson):
     Notes
     -----
     Least squares on such data converges to the clipped mean, not to the clean image. The family
-    is not closed under averaging, so `pooled` returns None.
+    is not closed under averaging; only where one electron is the ceiling are means counts of hits.
     """
 
     maximum: float = 1.0
@@ -349,9 +349,91 @@ class ClippedPoisson(Poisson):
         information = information + last * self._saturated(rate)[1]
         return xp.astype(information / self.gain**2, clean.dtype)
 
-    def pooled(self, factor: int) -> None:  # type: ignore[override]
-        """Return None: the mean of clipped counts is no clipped count."""
-        return
+    def pooled(self, factor: int) -> Hits | None:  # type: ignore[override]
+        """Return how many pixels were hit, where that is all they tell; None elsewhere."""
+        if self.ceiling > 1:
+            return None
+        return Hits(self.gain, self.offset, self.maximum, factor**2)
+
+
+@dataclass(frozen=True)
+class Hits(NoiseModel):
+    r"""Means of pixels that show only whether they were hit: k of n, from `offset` to `maximum`.
+
+    .. math:: k \sim \mathrm{Binomial}(n, 1 - e^{-\lambda}), \qquad
+        \lambda = (\mathrm{clean} - \mathrm{offset}) / \mathrm{gain}
+
+    Parameters
+    ----------
+    gain, offset, maximum : float
+        Of the pixels, as for `ClippedPoisson` with a ceiling of one electron.
+    pixels : int
+        n.
+    """
+
+    gain: float
+    offset: float
+    maximum: float
+    pixels: int
+
+    def __post_init__(self) -> None:
+        if ClippedPoisson(self.gain, self.offset, self.maximum).ceiling > 1:
+            raise OptionError(
+                f"clipping at {self.maximum:g} with gain {self.gain:g} and offset {self.offset:g}",
+                expected="a maximum of at most one electron",
+                why="pixels that tell more counts are more than hit or not",
+                fix="score them pixel by pixel, with ClippedPoisson",
+            )
+        if self.pixels < 1:
+            raise OptionError(
+                f"means of {self.pixels} pixels",
+                expected="one pixel or more",
+                why="they are what is averaged",
+                fix="give how many there are",
+            )
+
+    def _rate(self, clean: Array) -> Array:
+        return array_namespace(clean).clip((clean - self.offset) / self.gain, min=_SMALLEST_RATE)
+
+    def _hits(self, noisy: Array) -> Array:
+        share = (noisy - self.offset) / (self.maximum - self.offset)
+        return array_namespace(noisy).round(self.pixels * share)
+
+    def mean(self, clean: Array) -> Array:
+        """Return offset + (maximum − offset)·(1 − e^−λ)."""
+        shown = self.maximum - self.offset
+        return self.offset - shown * array_namespace(clean).expm1(-self._rate(clean))
+
+    def variance(self, clean: Array) -> Array:
+        """Return (maximum − offset)²·(1 − e^−λ)·e^−λ / n."""
+        none = array_namespace(clean).exp(-self._rate(clean))
+        return (self.maximum - self.offset) ** 2 * (1 - none) * none / self.pixels
+
+    def sample(self, clean: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
+        """Draw one noisy image."""
+        rate = self._rate(np.asarray(clean, np.float64))
+        hits = rng.binomial(self.pixels, -np.expm1(-rate)) / self.pixels
+        return (self.offset + (self.maximum - self.offset) * hits).astype(clean.dtype)
+
+    def log_prob(self, noisy: Array, clean: Array) -> Array:
+        """Return the log-probability of so many hits."""
+        xp, rate, hits = array_namespace(clean), self._rate(clean), self._hits(noisy)
+        lgamma = _special(clean).gammaln
+        ways = math.lgamma(self.pixels + 1) - lgamma(hits + 1) - lgamma(self.pixels - hits + 1)
+        return ways + hits * xp.log(-xp.expm1(-rate)) - (self.pixels - hits) * rate
+
+    def score(self, noisy: Array, clean: Array) -> Array:
+        """Return (k / (e^λ − 1) − (n − k)) / gain."""
+        xp, rate, hits = array_namespace(clean), self._rate(clean), self._hits(noisy)
+        return (hits / xp.expm1(rate) - (self.pixels - hits)) / self.gain
+
+    def fisher(self, clean: Array) -> Array:
+        """Return n / (e^λ − 1) / gain²."""
+        return self.pixels / array_namespace(clean).expm1(self._rate(clean)) / self.gain**2
+
+    def pooled(self, factor: int) -> Hits:
+        """Return the hits among so many more pixels."""
+        return dataclasses.replace(self, pixels=self.pixels * factor**2)
 
 
 @dataclass(frozen=True)
@@ -424,6 +506,7 @@ NOISES: dict[str, type[NoiseModel]] = {
     "gaussian": Gaussian,
     "poisson": Poisson,
     "clipped-poisson": ClippedPoisson,
+    "hits": Hits,
     "poisson-gaussian": PoissonGaussian,
 }
 

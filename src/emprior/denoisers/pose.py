@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,25 +16,23 @@ from emprior.grid import Tile, pool, resample, resampling_matrix, tiles
 from emprior.inversion import (
     Exposure,
     GaussNewton,
-    GivenStart,
     LatentProblem,
     Search,
+    Shortlist,
     Stage,
     View,
 )
 from emprior.micrograph import Micrograph
-from emprior.noise import ClippedPoisson, Gaussian, NoiseModel
+from emprior.noise import ClippedPoisson, Gaussian, Hits, NoiseModel
 from emprior.stored import Stored
 
 _TYPICAL_MEAN, _TYPICAL_SD = 0.44, 0.05  # of clean images whose vacuum is 0.45
 FACE_VALUE = (0.3, 0.6)  # means of data that are taken to have their vacuum at 0.45
 _TILTS = (-0.05, -0.025, 0.025, 0.05)  # tangents, along rows or along columns
 _DEFOCI = (-30.0, 0.0, 30.0)  # Å, about the guess
-_STAGES = (
-    Stage(GaussNewton(), 0, keep=4),  # only compares
-    Stage(GaussNewton(iterations=5), 1, keep=2),
-    Stage(GaussNewton(iterations=5), 2),
-)
+_ALIKE = 0.01  # tangent; tilts nearer to each other lead to the same end
+_TAKEN_UP = 3  # tilts, no tilt among them
+_STAGES = (Stage(GaussNewton(iterations=5), 2),)
 _MODEL_ERROR = 4e-3  # typical error of the best image in a generator's range
 _AT_ONCE = 8  # windows of one generator searched together; bounds memory on large images
 
@@ -97,7 +96,7 @@ class Pose:
         Where noise is weaker than the error of its best image, that error counts as noise too:
         otherwise latent numbers would be bent to explain it.
         """
-        if isinstance(noise, ClippedPoisson):
+        if isinstance(noise, (ClippedPoisson, Hits)):
             return noise
         flat = np.asarray(self.exposure.origin + _TYPICAL_MEAN * self.exposure.unit)
         deviation, error = float(noise.variance(flat)) ** 0.5, _MODEL_ERROR * self.exposure.unit
@@ -183,13 +182,25 @@ def _guessed(
         free=exposure.free,
         spread=0.05,
     )
-    # The encoder tells tilts without their sign, and small ones badly; the likelihood finds it.
-    rows, columns = guess.scene.tilt.tolist()
-    told = [(r - rows, c - columns) for r in (rows, -rows) for c in (columns, -columns)]
-    alone = [(t - rows, -columns) for t in _TILTS] + [(-rows, t - columns) for t in _TILTS]
-    z = generator.tilted(told + alone, _DEFOCI)
-    start = GivenStart(F.pad(z, (0, exposure.free))[None])
+    z = generator.tilted(_tilts(*guess.scene.tilt.tolist()), _DEFOCI)
+    start = Shortlist(F.pad(z, (0, exposure.free))[None], _TAKEN_UP)
     return Pose([window], generator, guessed, Search(start, _STAGES), guess.probability)
+
+
+def _tilts(rows: float, columns: float) -> list[tuple[float, float]]:
+    """Return the tilts to start from, less the told one.
+
+    The encoder tells tilts without their sign, and small ones badly; the likelihood finds it. No
+    tilt at all comes first: that start looks bad as long as thickness and defocus are as told,
+    and where it is right all others end in wrong optima.
+    """
+    told = [(r, c) for r in (rows, -rows) for c in (columns, -columns)]
+    alone = [(t, 0.0) for t in _TILTS] + [(0.0, t) for t in _TILTS]
+    chosen = [(0.0, 0.0)]
+    for tilt in told + alone:
+        if min(math.dist(tilt, other) for other in chosen) > _ALIKE:
+            chosen.append(tilt)
+    return [(r - rows, c - columns) for r, c in chosen]
 
 
 def on_grid(

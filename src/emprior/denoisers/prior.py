@@ -20,7 +20,15 @@ from emprior.device import choose_device
 from emprior.errors import OptionError
 from emprior.generators import ColumnEncoder
 from emprior.grid import blend
-from emprior.inversion import SEARCHES, GaussNewton, GivenStart, Search, Stage, invert
+from emprior.inversion import (
+    SEARCHES,
+    GaussNewton,
+    GivenStart,
+    Inversion,
+    Search,
+    Stage,
+    invert,
+)
 from emprior.micrograph import Micrograph
 from emprior.noise import NoiseModel
 from emprior.weights import load
@@ -123,6 +131,7 @@ class Prior(Denoiser):
             poses = pose(network, micrograph, noise, pitch)
         else:
             poses = [fit.pose for fit in found]
+        frame = micrograph, noise, pitch
         fits, images, statuses, passes = [], [], [], 0
         for number, posed in enumerate(poses):
 
@@ -130,30 +139,17 @@ class Prior(Denoiser):
                 if self.progress:
                     self.progress((number + share) / len(poses))
 
-            problem, full = posed.problem(micrograph, noise, pitch)
             if reaches(self.depth, "inversion"):
-                search = SEARCHES[self.search]
-                if found is not None:
-                    search = _refine(found[number].latent)
-                elif posed.search is not None and self.search == "default":
-                    search = posed.search
-                inversion = invert(problem, search, rng, progress=progress)
-                passes += inversion.passes
-                # Found in nearly the same data, it is corrected already.
-                for _ in range(self.corrections if found is None else 0):
-                    exact = posed.corrected(inversion.latent)
-                    if exact.generator is posed.generator:
-                        break
-                    posed = exact
-                    problem, full = posed.problem(micrograph, noise, pitch)
-                    inversion = invert(problem, _refine(inversion.latent), rng)
-                    passes += inversion.passes
+                latent = None if found is None else found[number].latent
+                posed, inversion = self._search(posed, latent, frame, rng, progress)
                 latent = inversion.latent
+                passes += inversion.passes
                 statuses += [status.name.lower() for status in inversion.status]
             else:
-                latent = posed.first_sight(problem)
+                latent = posed.first_sight(posed.problem(*frame)[0])
                 statuses += ["not searched"]
-                progress(1.0)
+            progress(1.0)
+            problem, full = posed.problem(*frame)
             with torch.no_grad():
                 images += list(problem.image(latent[:, None], full)[:, 0].cpu().numpy())
             fits.append(Fit(posed, latent))
@@ -175,8 +171,39 @@ class Prior(Denoiser):
             image = explain(micrograph.image, image, noise, pooling(micrograph.shape, pitch))
         return Estimate(image.astype(np.float32), trace=trace), fits
 
+    def _search(
+        self,
+        posed: Pose,
+        latent: Tensor | None,
+        frame: tuple[Micrograph, NoiseModel, float],
+        rng: np.random.Generator,
+        progress: Callable[[float], None],
+    ) -> tuple[Pose, Inversion]:
+        """Search from the start, or from a latent vector that is nearly right.
+
+        Then make the generator exact about what was found, and refine that, some times.
+        """
+        total, passes, inversion = max(1, self.corrections + (latent is None)), 0, None
+        for turn in range(total):
+            if latent is None:
+                own = posed.search if self.search == "default" else None
+                search = own or SEARCHES[self.search]
+            else:
+                exact = posed.corrected(latent)
+                if inversion and exact.generator is posed.generator:
+                    break
+                posed, search = exact, _refine(latent)
+
+            def share(done: float, turn: int = turn) -> None:
+                progress((turn + done) / total)
+
+            inversion = invert(posed.problem(*frame)[0], search, rng, progress=share)
+            latent, passes = inversion.latent, passes + inversion.passes
+        assert inversion is not None
+        return posed, replace(inversion, passes=passes)
+
 
 def _refine(latent: Tensor) -> Search:
     return Search(
-        GivenStart(latent[:, None]), (Stage(GaussNewton(iterations=5, tolerance=0.3), 4),)
+        GivenStart(latent[:, None]), (Stage(GaussNewton(iterations=5, tolerance=0.3), 3),)
     )

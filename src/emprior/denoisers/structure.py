@@ -35,6 +35,7 @@ it, those of one column hardly.
 _BOLDER = 2.0  # power of the odds that the encoder gives a column, measured on validation
 _RANGE_ERROR = 3e-3  # what the best image of the generator lacks, root mean square: 51 dB
 _FEWEST = 0.5  # atoms that a column has to have
+_AVERAGED = 2  # of the generator's pixels, for derivatives: a quarter of the products, 2 % of an sd
 _NEAR = 0.5  # Å; columns of two windows that stand nearer along both axes are one
 
 
@@ -124,9 +125,9 @@ def _window(fit: Fit, micrograph: Micrograph, noise: NoiseModel, pixel_size: flo
     tile, pitch = fit.pose.windows[0], pixel_size / generator.pixel_size
     shape = micrograph.image[tile].shape
     problem, _ = fit.pose.problem(micrograph, noise, pitch)
-    factor = pooling(shape, pitch)
+    factor = _AVERAGED * pooling(shape, pitch)
     # Noise that cannot be pooled has left the problem on the frame's own pixels.
-    left = factor if problem.noisy.shape[-2:] == shape else 1
+    left = factor if problem.noisy.shape[-2:] == shape else _AVERAGED
     posterior = laplace(problem, fit.latent[0], left)
 
     def numbers(z: Tensor) -> Tensor:

@@ -63,6 +63,18 @@ class Generator(nn.Module, ABC):
         """
         return self
 
+    def local(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return which latent numbers of one vector, (1, D), change the image in one place only.
+
+        Returns
+        -------
+        places : (M, 2) Tensor
+            Row and column of each place [pixels].
+        numbers : (M, K) Tensor of int
+            The latent numbers that act there.
+        """
+        return z.new_zeros(0, 2), torch.zeros(0, 0, dtype=torch.long, device=z.device)
+
     def sensitivity(self) -> Tensor | None:
         r"""Return roughly :math:`\sum_{\mathrm{pixels}} (\partial x / \partial z_i)^2`, (D,).
 

@@ -137,7 +137,7 @@ class ColumnGenerator(Generator):
     def tilted(
         self, tilts: Sequence[tuple[float, float]], defoci: Sequence[float] = (0.0,)
     ) -> Tensor:
-        """Return latent vectors, (K, D), of the scene at every pair of other tilt and defocus.
+        """Return latent vectors, (K, L, D), of the scene at K other tilts and L defoci.
 
         Parameters
         ----------
@@ -146,11 +146,17 @@ class ColumnGenerator(Generator):
         defoci : sequence of float
             Added to its own [Å].
         """
-        moves = [(d / _DEFOCUS, r / _TILT, c / _TILT) for d in defoci for r, c in tilts]
-        z = torch.zeros(len(moves), self.latent_dim).to(self.example)
+        moves = [[(d / _DEFOCUS, r / _TILT, c / _TILT) for d in defoci] for r, c in tilts]
+        z = torch.zeros(len(tilts), len(defoci), self.latent_dim).to(self.example)
         first = self.latent_dim - _OPTICS
-        z[:, first : first + 3] = torch.tensor(moves).to(z)
+        z[..., first : first + 3] = torch.tensor(moves).to(z)
         return z
+
+    def local(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the places of the columns, (M, 2), and their own latent numbers, (M, 3)."""
+        scene, M = self.at(z), len(self.scene.rows)
+        numbers = 12 + torch.arange(3 * M, device=z.device).view(3, M).T
+        return torch.stack([scene.rows[0], scene.columns[0]], dim=-1), numbers
 
     def sensitivity(self) -> Tensor:
         """Return roughly the squared norm of the image's derivatives, (D,)."""

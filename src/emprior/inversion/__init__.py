@@ -12,6 +12,7 @@ from emprior.inversion.search import (
     Inversion,
     PriorStart,
     Search,
+    Shortlist,
     Stage,
     invert,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "Posterior",
     "PriorStart",
     "Search",
+    "Shortlist",
     "Solver",
     "Stage",
     "Status",

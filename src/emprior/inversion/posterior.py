@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from emprior.grid import pool
+from emprior.inversion.jacobian import jacobian
 from emprior.inversion.problem import LatentProblem
-
-_AT_ONCE = 32  # derivatives drawn together
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,28 +55,17 @@ def laplace(problem: LatentProblem, z: Tensor, factor: int = 1) -> Posterior:
     Gaussian noise. Averaging is exact where pixels of a block see the same derivatives, as they
     nearly do when they are finer than the generator's.
     """
-    problem.passes += len(z)
-    z = z.detach()
-    latent = z.clone().requires_grad_()
-    with torch.enable_grad():
-        image = problem.image(latent[None, None])[0, 0]
-        probe = torch.zeros_like(image, requires_grad=True)
-        (pulled,) = torch.autograd.grad(image, latent, probe, create_graph=True)
-
-    def pushed(directions: Tensor) -> Tensor:
-        """Return derivatives (B, h, w) along (B, D): the derivatives of what is pulled back."""
-        (along,) = torch.autograd.grad(
-            pulled, probe, directions, retain_graph=True, is_grads_batched=True
-        )
-        return pool(along, factor)
-
-    basis = torch.eye(len(z)).to(z)
-    columns = torch.cat([pushed(some) for some in basis.split(_AT_ONCE)]).double()
-    fisher = pool(problem.noise.fisher(image.detach().double()), factor) * factor**2
-    jacobian = columns.flatten(1)  # (D, pixels)
-    precision = (jacobian * fisher.flatten()) @ jacobian.T
+    derivative = jacobian(problem, z)
+    image = problem.image(z[None, None])[0, 0]
+    fisher = pool(problem.noise.fisher(image.double()), factor) * factor**2
+    slope = pool(derivative, factor).flatten(1)  # (D, pixels)
+    weighted = slope * fisher.flatten().sqrt().to(slope)
+    # Of unit length, products are sure to single precision, whatever the derivatives' sizes.
+    length = weighted.norm(dim=1, keepdim=True).clamp(min=torch.finfo(slope.dtype).tiny)
+    unit, length = weighted / length, length.double()
+    precision = (unit @ unit.T).double() * length * length.T
     precision.diagonal().add_(problem.prior_weight)
     root = torch.linalg.cholesky(precision)
-    whitened = torch.linalg.solve_triangular(root, jacobian, upper=False)
-    deviation = (whitened**2).sum(0).sqrt().reshape(columns.shape[1:])
-    return Posterior(z.double(), torch.cholesky_inverse(root), deviation)
+    covariance = torch.cholesky_inverse(root)
+    variance = ((covariance.to(slope) @ slope) * slope).sum(0).clamp(min=0).double()
+    return Posterior(z.double(), covariance, variance.sqrt().reshape(fisher.shape))

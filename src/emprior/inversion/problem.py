@@ -187,6 +187,11 @@ class LatentProblem:
             clean = resample(clean, *view)
         return self.exposure(clean, z[..., free:])
 
+    def coordinates(self) -> tuple[Tensor, Tensor]:
+        """Return where the data's rows (h,) and columns (w,) lie on the generator's grid."""
+        H, W = (torch.arange(n).to(self.noisy) for n in self.generator.image_shape)
+        return (H, W) if self.view is None else (self.view.rows @ H, self.view.columns @ W)
+
     def _log_prior(self, z: Tensor) -> Tensor:
         free = self.generator.latent_dim
         latent = z[..., :free]

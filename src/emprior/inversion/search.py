@@ -56,6 +56,35 @@ class GivenStart(Start):
         return self.z.to(problem.noisy)
 
 
+@dataclass(frozen=True, eq=False)
+class Shortlist(Start):
+    """The best of each group of latents, and of those the best few.
+
+    What one step of a solver changes anyway says little of a start, so that the best of all are
+    often neighbours, all of them wrong; groups keep them apart.
+
+    Parameters
+    ----------
+    z : (T, G, K, D) Tensor
+        K latents in each of G groups.
+    keep : int
+        Groups that go on; the first always does.
+    """
+
+    z: Tensor
+    keep: int
+
+    def __call__(self, problem: LatentProblem, rng: np.random.Generator) -> Tensor:
+        """Return latents (T, keep, D)."""
+        z = self.z.to(problem.noisy)
+        value = problem.value(z.flatten(1, 2)).unflatten(1, z.shape[1:3])
+        least, which = torch.nan_to_num(value, nan=torch.inf).min(dim=2)
+        least[:, 0] = -torch.inf
+        groups = least.argsort(dim=1)[:, : self.keep]
+        frames = torch.arange(len(z))[:, None]
+        return z[frames, groups, which[frames, groups]]
+
+
 @dataclass(frozen=True)
 class Stage:
     """Some steps of one solver, after which the best candidates of each frame go on.

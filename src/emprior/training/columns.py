@@ -112,7 +112,7 @@ class Columns:
         for group in self.adam.param_groups:
             group["lr"] = rate
         batch = batch.to(self.device)
-        maps_loss, optics_loss = losses(*self._told(self.network, batch), batch)
+        maps_loss, optics_loss = losses(*self._told(batch), batch)
         self.adam.zero_grad()
         (_MAPS * maps_loss + _OPTICS * optics_loss).backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST)
@@ -124,10 +124,11 @@ class Columns:
             "learning_rate": rate,
         }
 
-    @staticmethod
-    def _told(network: ColumnEncoder, batch: Examples) -> tuple[Tensor, Tensor]:
-        maps, optics = network(batch.frame, batch.seen, batch.deviation)
-        return maps, optics
+    def _told(self, batch: Examples) -> tuple[Tensor, Tensor]:
+        short = self.settings.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=short):
+            maps, optics = self.network(batch.frame, batch.seen, batch.deviation)
+        return maps.float(), optics.float()
 
     def validate(self, step: int) -> Figures:
         """Judge the average on held-out frames at 1 electron a detector pixel, every so often."""

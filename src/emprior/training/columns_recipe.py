@@ -94,6 +94,9 @@ class EncoderOptimisation(Recipe):
         is lengthened on resuming raises it again.
     half_life : int
         As for `AdversarialOptimisation`.
+    precision : {"float32", "bfloat16"}
+        Of the convolutions; the weights are always of single precision. The latter takes half the
+        time where the processor knows it, and several times as long where it does not.
     """
 
     batch: int = Field(default=8, ge=1, le=4096)
@@ -101,6 +104,7 @@ class EncoderOptimisation(Recipe):
     weight_decay: float = Field(default=1e-4, ge=0, le=1)
     flat: float = Field(default=0.6, ge=0, le=1)
     half_life: int = Field(default=2_800, ge=0)
+    precision: Literal["float32", "bfloat16"] = "float32"
 
 
 class ColumnsRecipe(TrainingRecipe):

@@ -120,7 +120,10 @@ class Regression:
         for group in self.adam.param_groups:
             group["lr"] = rate
         noisy, clean = (part.to(self.device) for part in batch)
-        loss = mse_loss(self.network(noisy), clean)
+        short = self.settings.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=short):
+            denoised = self.network(noisy)
+        loss = mse_loss(denoised.float(), clean)
         self.adam.zero_grad()
         loss.backward()
         self.adam.step()

@@ -100,7 +100,7 @@ class RegressionOptimisation(Recipe):
         Images per update.
     rate : float
         Learning rate of Adam.
-    flat, half_life
+    flat, half_life, precision
         As for `EncoderOptimisation`.
     """
 
@@ -108,6 +108,7 @@ class RegressionOptimisation(Recipe):
     rate: float = Field(default=1e-3, gt=0, le=1)
     flat: float = Field(default=0.6, ge=0, le=1)
     half_life: int = Field(default=2_800, ge=0)
+    precision: Literal["float32", "bfloat16"] = "float32"
 
 
 class RegressionRecipe(TrainingRecipe):

@@ -1,0 +1,74 @@
+"""The derivative of an image by every latent number, from few images.
+
+Numbers of columns that stand far apart change different parts of the image, so that one image
+with all of them changed shows the derivatives by each (Curtis, Powell and Reid, IMA J. Appl.
+Math. 13, 117 (1974)).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from emprior.inversion.problem import LatentProblem
+
+_STEP = 0.1  # of latent numbers, whose prior deviation is 1
+_APART = 5.0  # Å: columns change the image within half of it
+_AT_ONCE = 16  # images drawn together
+
+
+@torch.no_grad()
+def jacobian(problem: LatentProblem, z: Tensor) -> Tensor:
+    r"""Return :math:`\partial\mu_i / \partial z_d`, (D, h, w), on the pixels of the data.
+
+    Parameters
+    ----------
+    problem : LatentProblem
+        Of one frame.
+    z : (D,) Tensor
+
+    Notes
+    -----
+    A local number (`Generator.local`) is given the change of those pixels that are nearer to its
+    place than to all others that are changed with it. What it changes farther away is left out.
+    """
+    places, numbers = problem.generator.local(z[None, : problem.generator.latent_dim])
+    groups = apart(places.cpu().numpy(), _APART / problem.generator.pixel_size)
+    alone = np.setdiff1d(np.arange(len(z)), numbers.cpu().numpy())
+    moves = torch.zeros(len(alone) + len(groups) * numbers.shape[1], len(z)).to(z)
+    moves[np.arange(len(alone)), alone] = _STEP
+    for g, group in enumerate(groups):
+        for k in range(numbers.shape[1]):
+            moves[len(alone) + g * numbers.shape[1] + k, numbers[group, k]] = _STEP
+    here = problem.image(z[None, None])[0, 0]
+    changes = torch.cat([problem.image((z + some)[None])[0] for some in moves.split(_AT_ONCE)])
+    changes = ((changes - here) / _STEP).flatten(1)
+    problem.passes += len(moves) + 1
+    derivative = changes.new_zeros(len(z), changes.shape[1])
+    derivative[alone] = changes[: len(alone)]
+    rows, columns = problem.coordinates()
+    pixel = torch.arange(changes.shape[1], device=z.device)
+    for g, group in enumerate(groups):
+        where = places[group]
+        square = (rows[:, None] - where[:, 0])[:, None] ** 2 + (columns[:, None] - where[:, 1]) ** 2
+        nearest = square.argmin(-1).flatten()
+        for k in range(numbers.shape[1]):
+            change = changes[len(alone) + g * numbers.shape[1] + k]
+            derivative[numbers[group, k][nearest], pixel] = change
+    return derivative.unflatten(1, here.shape)
+
+
+def apart(points: NDArray[np.floating], distance: float) -> list[NDArray[np.intp]]:
+    """Divide points (M, 2) into few groups whose members are all farther apart than a distance."""
+    left, groups = np.arange(len(points)), []
+    while len(left):
+        chosen: list[int] = []
+        for i in left:
+            gaps = points[chosen] - points[i]
+            if not len(chosen) or (gaps**2).sum(1).min() > distance**2:
+                chosen.append(int(i))
+        groups.append(np.array(chosen))
+        left = np.setdiff1d(left, chosen)
+    return groups
