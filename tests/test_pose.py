@@ -372,7 +372,13 @@ def test_first_sight_shows_the_scene_that_the_encoder_told(seer, crystal):
     frame, noise = crystal
     first = Prior(prior=seer, depth="encoder")
     estimate, (fit,) = first.fit(frame, noise, np.random.default_rng(0))
-    assert not fit.latent.any()  # all numbers are relative to it
+    generator = fit.pose.generator
+    told = fit.latent[0].clone()
+    told[generator.optics][1:3] = 0  # the tilt, whose signs the likelihood finds
+    assert not told.any()  # all numbers are relative to it
+    zero = torch.zeros(1, 1, len(told))
+    problem, _ = fit.pose.problem(frame, noise, 1.0)
+    assert problem.value(fit.latent[:, None]) <= problem.value(zero)
     drawn = fit.pose.generator(fit.latent[:, : fit.pose.generator.latent_dim])[0, 0].numpy()
     top, left = ((n - m) // 2 for n, m in zip(drawn.shape, frame.shape, strict=True))
     seen = drawn[top : top + frame.shape[0], left : left + frame.shape[1]]

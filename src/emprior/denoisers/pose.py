@@ -32,6 +32,7 @@ _TILTS = (-0.05, -0.025, 0.025, 0.05)  # tangents, along rows or along columns
 _DEFOCI = (-30.0, 0.0, 30.0)  # Å, about the guess
 _ALIKE = 0.01  # tangent; tilts nearer to each other lead to the same end
 _TAKEN_UP = 3  # tilts, no tilt among them
+_SEEN = 5  # tilts compared at first sight: none, and what is told under each sign
 _STAGES = (Stage(GaussNewton(iterations=5), 2),)
 _MODEL_ERROR = 4e-3  # typical error of the best image in a generator's range
 _AT_ONCE = 8  # windows of one generator searched together; bounds memory on large images
@@ -103,8 +104,17 @@ class Pose:
         return Gaussian(float(np.hypot(deviation, error))) if deviation < error else noise
 
     def first_sight(self, problem: LatentProblem) -> Tensor:
-        """Return the latent vectors (T, D) of what an encoder saw: all numbers start from it."""
-        return problem.noisy.new_zeros(len(self.windows), problem.latent_dim)
+        """Return the latent vectors (T, D) of what an encoder saw.
+
+        No search, but the signs of the tilt, which it does not tell, are those that explain the
+        data best, and small tilts are none where that does.
+        """
+        assert self.search is not None
+        assert isinstance(self.search.start, Shortlist)
+        z = self.search.start.z.to(problem.noisy)
+        z = z[:, :_SEEN, z.shape[2] // 2]  # at the defocus that was told
+        best = problem.value(z).argmin(dim=1)
+        return z[torch.arange(len(z)), best]
 
     def corrected(self, latent: Tensor) -> Pose:
         """Return the pose with its generator at its best about a latent vector (T, D)."""

@@ -27,6 +27,8 @@ SPREAD = 1.5
 
 CONTRAST, DEVIATION = 0.1, 0.05  # scale the network's inputs to about one
 
+_NEAREST = 0.42  # of their spacing along the beam: columns of one element stand no nearer
+
 _QUIETEST = 0.01  # deviation below which noise does not matter, and none was trained on
 
 OPTICS = {
@@ -155,6 +157,10 @@ class ColumnEncoder(Stored):
         optics = dict(zip(OPTICS, centre + scale * numbers[0, 0], strict=True))
         E = len(self.elements)
         rows, columns, element, density = peaks(maps[0, :E], threshold)
+        spacing = torch.tensor([e.spacing for e in self.elements]).to(frame)
+        nearest = _NEAREST / self.pixel_size * spacing[element]
+        kept = strongest(torch.stack([rows, columns], 1), element, density, nearest)
+        rows, columns, element, density = (x[kept] for x in (rows, columns, element, density))
         atoms = maps[0, E:][element, rows.round().long(), columns.round().long()]
         probability = density.clamp(0, 1)
         # A column that may not be there stands for its mean number of atoms.
@@ -241,6 +247,30 @@ def peaks(maps: Tensor, threshold: float) -> tuple[Tensor, Tensor, Tensor, Tenso
     rows = r + offset(log[e, r - 1, c], log[e, r, c], log[e, r + 1, c])
     columns = c + offset(log[e, r, c - 1], log[e, r, c], log[e, r, c + 1])
     return rows, columns, e, maps[e, r, c]
+
+
+def strongest(points: Tensor, element: Tensor, height: Tensor, nearest: Tensor) -> Tensor:
+    """Choose peaks of which none has a higher one of its element near it.
+
+    Where a frame leaves two places open for a whole row of columns, the maps show both.
+
+    Parameters
+    ----------
+    points : (M, 2) Tensor
+    element : (M,) Tensor of int
+    height : (M,) Tensor
+    nearest : (M,) Tensor
+        Least distance from others of the element.
+
+    Returns
+    -------
+    (K,) Tensor of int
+    """
+    crowded = (torch.cdist(points, points) < nearest) & (element[:, None] == element)
+    kept = torch.zeros_like(element, dtype=torch.bool)
+    for i in height.argsort(descending=True).tolist():
+        kept[i] = not bool((crowded[i] & kept).any())
+    return kept.nonzero()[:, 0]
 
 
 class _Residual(nn.Module):
