@@ -13,7 +13,7 @@ from scenes import ELEMENTS, PIXEL_SIZE, factors, toy_columns, toy_encoder
 from emprior import weights
 from emprior.errors import OptionError, WeightsError
 from emprior.generators import ColumnEncoder
-from emprior.generators.encoder import OPTICS, RING, SPREAD, log_deviation, peaks
+from emprior.generators.encoder import OPTICS, RING, SPREAD, log_deviation, peaks, strongest
 from emprior.inversion import GaussNewton, GivenStart, LatentProblem, Search, Stage, View, invert
 from emprior.noise import Poisson
 from emprior.stored import Stored
@@ -342,3 +342,13 @@ def test_a_frame_without_noise_is_seen_like_one_with_hardly_any(encoder, rng):
     none, some = (encoder.guess(frame, deviation) for deviation in (0.0, 0.01))
     torch.testing.assert_close(none.scene.rows, some.scene.rows)
     torch.testing.assert_close(none.scene.defocus, some.scene.defocus)
+
+
+def test_of_peaks_of_one_element_too_near_each_other_the_strongest_stays():
+    points = torch.tensor([[0.0, 0.0], [0.0, 3.0], [0.0, 6.0], [0.0, 3.0], [9.0, 9.0]])
+    element = torch.tensor([0, 0, 0, 1, 0])
+    height = torch.tensor([0.5, 0.9, 0.6, 0.1, 0.2])
+    kept = strongest(points, element, height, torch.full((5,), 4.0))
+    assert kept.tolist() == [1, 3, 4]  # what a dropped peak stood near to is not dropped for it
+    chain = strongest(points[:3], element[:3], torch.tensor([0.9, 0.5, 0.6]), torch.full((3,), 4.0))
+    assert chain.tolist() == [0, 2]

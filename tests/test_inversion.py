@@ -21,6 +21,7 @@ from emprior.inversion import (
     LatentProblem,
     PriorStart,
     Search,
+    Shortlist,
     Stage,
     Status,
     View,
@@ -270,3 +271,18 @@ def test_same_generator_state_same_result(generator) -> None:
         for _ in range(2)
     ]
     assert torch.equal(*found)
+
+
+def test_a_shortlist_keeps_the_first_group_and_the_best_of_the_others(generator, rng):
+    blank = LatentProblem(generator, Gaussian(0.1), torch.zeros(2, *generator.image_shape))
+    truth = blank.sample(1, rng)
+    problem = LatentProblem(generator, Gaussian(0.1), blank.image(truth)[:, 0])
+    far = 0.3 * torch.randn(2, 4, 3, problem.latent_dim, generator=torch.manual_seed(0))
+    groups = truth[:, None] + far
+    groups[0, 2, 1], groups[1, 3, 0] = truth[0, 0], truth[1, 0]
+    chosen = Shortlist(groups, keep=2)(problem, rng)
+    assert chosen.shape == (2, 2, problem.latent_dim)
+    value = problem.value(groups.flatten(1, 2)).unflatten(1, (4, 3))
+    first = groups[torch.arange(2), 0, value[:, 0].argmin(1)]
+    torch.testing.assert_close(chosen[:, 0], first)
+    torch.testing.assert_close(chosen[:, 1], truth[:, 0])

@@ -157,19 +157,20 @@ def test_a_crash_between_checkpoints_loses_nothing(data, straight, tmp_path, las
 
 
 @pytest.mark.parametrize(
-    "network",
+    ("network", "precision"),
     [
-        {"type": "unet", "scales": 2, "width": 8},
-        {"type": "dncnn", "depth": 5, "width": 12},
+        ({"type": "unet", "scales": 2, "width": 8}, "float32"),
+        ({"type": "unet", "scales": 2, "width": 8}, "bfloat16"),
+        ({"type": "dncnn", "depth": 5, "width": 12}, "float32"),
     ],
-    ids=["unet", "dncnn"],
+    ids=["unet", "unet, bfloat16", "dncnn"],
 )
-def test_it_learns_to_denoise(data, tmp_path, network):
+def test_it_learns_to_denoise(data, tmp_path, network, precision):
     recipe = _recipe(
         images=1600,
         network=network,
         noise={"label": "G(0.1)", "pooling": 1},
-        optimisation={"batch": 8, "rate": 3e-3, "half_life": 200},
+        optimisation={"batch": 8, "rate": 3e-3, "half_life": 200, "precision": precision},
         output={"validate_every": 100, "samples": 1000, "checkpoint": 1000},
     )
     outcome = train(recipe, tmp_path / "run", data=data)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from emprior.inversion.problem import LatentProblem
 
-_STEP = 0.1  # of latent numbers, whose prior deviation is 1
+_STEP = 0.05  # of latent numbers, whose prior deviation is 1
 _APART = 5.0  # Å: columns change the image within half of it
 _AT_ONCE = 16  # images drawn together
 
