@@ -24,7 +24,8 @@ from typing import Any
 
 import numpy as np
 
-NOISES = ("none", "P(25)", "P(10)", "P(1)", "clipped P(1)", "G(0.1)", "G(0.5)", "G(1)")
+from emprior.noise_names import PAPER_NOISES
+
 SIDE = 512
 ROWS: dict[str, dict[str, Any]] = {
     "nothing": {},
@@ -95,7 +96,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="timed calls of each")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--unet", type=Path, help="weights of a regressor: a row more")
-    parser.add_argument("--noises", nargs="+", default=NOISES)
+    parser.add_argument("--noises", nargs="+", default=PAPER_NOISES)
     parser.add_argument("--out", type=Path, default=Path("speed.json"), help="the record")
     arguments = parser.parse_args()
     # Before any library is loaded in the processes that measure.

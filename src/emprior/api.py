@@ -303,7 +303,7 @@ def _contest(
         )
         warnings.warn(f"{trace['doubt']}: {outcome}", EmpriorWarning, stacklevel=3)
     if method == "prior":
-        # Of the trial's data only a quarter was unseen.
+        # Of what a trial of the whole frame has found, only a quarter of the data was unseen.
         estimate = part(end, 1)(micrograph, noise, rng, found if trial is micrograph else None)
     else:
         estimate = fallback(micrograph, noise, rng)

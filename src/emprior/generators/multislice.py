@@ -207,7 +207,8 @@ class Multislice(nn.Module):
         phase = torch.fft.irfft2(spectra, s=self.shape)
         transmitted = _wave(torch.exp(-self.absorption * phase), phase)
         step = thickness / self.slices
-        fresnel = self._defocused(step) * self._spherical(0.0, 0.0)
+        aperture = torch.complex(self._aperture, torch.zeros_like(self._aperture))
+        fresnel = self._defocused(step) * aperture
         wave = transmitted[:, 0]
         for s in range(1, self.slices):
             wave = torch.fft.ifft2(torch.fft.fft2(wave) * fresnel) * transmitted[:, s]

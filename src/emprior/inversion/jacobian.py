@@ -37,11 +37,12 @@ def jacobian(problem: LatentProblem, z: Tensor) -> Tensor:
     places, numbers = problem.generator.local(z[None, : problem.generator.latent_dim])
     groups = apart(places.cpu().numpy(), _APART / problem.generator.pixel_size)
     alone = np.setdiff1d(np.arange(len(z)), numbers.cpu().numpy())
-    moves = torch.zeros(len(alone) + len(groups) * numbers.shape[1], len(z)).to(z)
+    kinds = range(numbers.shape[1])
+    together = [numbers[group, k] for group in groups for k in kinds]
+    moves = torch.zeros(len(alone) + len(together), len(z)).to(z)
     moves[np.arange(len(alone)), alone] = _STEP
-    for g, group in enumerate(groups):
-        for k in range(numbers.shape[1]):
-            moves[len(alone) + g * numbers.shape[1] + k, numbers[group, k]] = _STEP
+    for move, changed in zip(moves[len(alone) :], together, strict=True):
+        move[changed] = _STEP
     here = problem.image(z[None, None])[0, 0]
     changes = torch.cat([problem.image((z + some)[None])[0] for some in moves.split(_AT_ONCE)])
     changes = ((changes - here) / _STEP).flatten(1)
@@ -50,13 +51,13 @@ def jacobian(problem: LatentProblem, z: Tensor) -> Tensor:
     derivative[alone] = changes[: len(alone)]
     rows, columns = problem.coordinates()
     pixel = torch.arange(changes.shape[1], device=z.device)
-    for g, group in enumerate(groups):
+    local = iter(changes[len(alone) :])
+    for group in groups:
         where = places[group]
         square = (rows[:, None] - where[:, 0])[:, None] ** 2 + (columns[:, None] - where[:, 1]) ** 2
         nearest = square.argmin(-1).flatten()
-        for k in range(numbers.shape[1]):
-            change = changes[len(alone) + g * numbers.shape[1] + k]
-            derivative[numbers[group, k][nearest], pixel] = change
+        for k in kinds:
+            derivative[numbers[group, k][nearest], pixel] = next(local)
     return derivative.unflatten(1, here.shape)
 
 

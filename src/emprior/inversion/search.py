@@ -60,8 +60,8 @@ class GivenStart(Start):
 class Shortlist(Start):
     """The best of each group of latents, and of those the best few.
 
-    What one step of a solver changes anyway says little of a start, so that the best of all are
-    often neighbours, all of them wrong; groups keep them apart.
+    The objective at a start says little of where a search from it ends, and the best starts of all
+    are often neighbours of each other; groups keep them apart.
 
     Parameters
     ----------

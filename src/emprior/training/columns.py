@@ -19,7 +19,7 @@ from emprior.training.checkpoint import Part
 from emprior.training.columns_recipe import ColumnsRecipe
 from emprior.training.examples import Examples, ExampleSource
 from emprior.training.scattering import scattering_factors
-from emprior.training.trainer import Figures, follow, schedule, start_from
+from emprior.training.trainer import Figures, convolving, follow, schedule, start_from
 
 _MAPS, _OPTICS = 20.0, 0.1  # weights of the losses, which makes their gradients alike
 _LARGEST = 1.0  # norm of the gradient
@@ -125,8 +125,7 @@ class Columns:
         }
 
     def _told(self, batch: Examples) -> tuple[Tensor, Tensor]:
-        short = self.settings.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=short):
+        with convolving(self.settings.precision, self.device):
             maps, optics = self.network(batch.frame, batch.seen, batch.deviation)
         return maps.float(), optics.float()
 

@@ -22,7 +22,7 @@ from emprior.stored import Stored
 from emprior.training.checkpoint import Part
 from emprior.training.crops import check_crops, draw_crops
 from emprior.training.regression_recipe import RegressionNoise, RegressionRecipe
-from emprior.training.trainer import Figures, Micrographs, follow, schedule, start_from
+from emprior.training.trainer import Figures, Micrographs, convolving, follow, schedule, start_from
 
 _POISSON, _CLIPPED = 0.45, 0.15  # shares of the noise families; the rest is Gaussian
 _JUDGED, _SHOWN = 24, 6  # held-out crops
@@ -120,8 +120,7 @@ class Regression:
         for group in self.adam.param_groups:
             group["lr"] = rate
         noisy, clean = (part.to(self.device) for part in batch)
-        short = self.settings.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=short):
+        with convolving(self.settings.precision, self.device):
             denoised = self.network(noisy)
         loss = mse_loss(denoised.float(), clean)
         self.adam.zero_grad()

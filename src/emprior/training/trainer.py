@@ -135,6 +135,11 @@ def follow(average: nn.Module, network: nn.Module, batch: int, seen: int, half_l
             mean.lerp_(value, weight)
 
 
+def convolving(precision: str, device: torch.device) -> torch.autocast:
+    """Return the context in which a network's convolutions have a precision of a recipe."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
 def schedule(step: int, used: float, flat: float) -> float:
     """Return the share of the learning rate: a ramp, a plateau, half a cosine down to nothing."""
     fall = min(max(used - flat, 0) / (1 - flat), 1.0) if flat < 1 else 0.0
