@@ -50,6 +50,11 @@ def moments_follow_from_log_prob(noise: NoiseModel, clean: float) -> None:
     np.testing.assert_allclose(
         noise.variance(at)[0], (probability * (values - mean) ** 2).sum(), rtol=1e-8
     )
+    if noise.exact:
+        second, third, fourth = ((probability * (values - mean) ** n).sum() for n in (2, 3, 4))
+        expected = third, fourth - 3 * second**2
+        for cumulant, value, power in zip(noise.cumulants(at), expected, (1.5, 2), strict=True):
+            np.testing.assert_allclose(cumulant[0], value, rtol=1e-6, atol=1e-8 * second**power)
 
 
 def score_has_mean_zero_and_variance_fisher(noise: NoiseModel, clean: float) -> None:
@@ -81,6 +86,9 @@ def samples_agree(noise: NoiseModel, clean: float, rng: np.random.Generator) -> 
 
     agrees(draws, noise.mean(at)[0])
     agrees((draws - noise.mean(at)) ** 2, noise.variance(at)[0])
+    third, fourth = noise.cumulants(at)
+    agrees((draws - noise.mean(at)) ** 3, third[0])
+    agrees((draws - noise.mean(at)) ** 4, fourth[0] + 3 * noise.variance(at)[0] ** 2)
     score = noise.score(draws, at)
     agrees(score, 0.0)
     if noise.exact:

@@ -13,13 +13,15 @@ from typing import Any
 __version__ = version("emprior")
 
 _PUBLIC = {
+    "Check": "emprior.trust",
     "Denoised": "emprior.api",
     "Micrograph": "emprior.micrograph",
+    "check": "emprior.trust",
     "denoise": "emprior.api",
     "read": "emprior.io",
     "write": "emprior.io",
 }
-__all__ = ["Denoised", "Micrograph", "__version__", "denoise", "read", "write"]
+__all__ = ["Check", "Denoised", "Micrograph", "__version__", "check", "denoise", "read", "write"]
 
 
 def __getattr__(name: str) -> Any:

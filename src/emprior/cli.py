@@ -59,6 +59,18 @@ app = typer.Typer(
 )
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="Settings, a TOML file.")]
+NoiseOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NOISE",
+        help="auto (found in each frame), none, poisson, poisson:GAIN, poisson:GAIN,clip=MAX "
+        "or gaussian:SIGMA; in units of the data, GAIN for one electron.",
+    ),
+]
+PixelSize = Annotated[
+    float | None,
+    typer.Option(parser=float, metavar="Å", help="Where the file does not say, or is wrong."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only warnings and errors.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing results.")]
 
@@ -122,14 +134,7 @@ def denoise(
             "generator's algorithm-2, or with the directory of a data set nearest.",
         ),
     ] = "prior",
-    noise: Annotated[
-        str,
-        typer.Option(
-            metavar="NOISE",
-            help="auto (found in each frame), none, poisson, poisson:GAIN, poisson:GAIN,clip=MAX "
-            "or gaussian:SIGMA; in units of the data, GAIN for one electron.",
-        ),
-    ] = "auto",
+    noise: NoiseOption = "auto",
     prior: Annotated[
         str,
         typer.Option(
@@ -137,10 +142,7 @@ def denoise(
             help="Weights: a shipped prior (emprior priors) or a file; or a data set.",
         ),
     ] = "default",
-    pixel_size: Annotated[
-        float | None,
-        typer.Option(parser=float, metavar="Å", help="Where the file does not say, or is wrong."),
-    ] = None,
+    pixel_size: PixelSize = None,
     signal: Annotated[
         str | None,
         typer.Option(metavar="N|TITLE", help="Which image of a file that holds several."),
@@ -253,6 +255,52 @@ def _summary(frames: Sequence[Denoised]) -> str:
     count = f"{len(frames)} frames; " if len(frames) > 1 else ""
     seconds = sum(frame.seconds for frame in frames)
     return f"{count}{used}; {noise}{'' if same else ' in the first'}; {seconds:.1f} s"
+
+
+@app.command()
+def check(
+    noisy: Annotated[Path, typer.Argument(metavar="NOISY", help="The micrograph as recorded.")],
+    denoised: Annotated[
+        Path, typer.Argument(metavar="DENOISED", help="What any denoiser made of it.")
+    ],
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write all that was found, for programs.")
+    ] = None,
+    noise: NoiseOption = "auto",
+    pixel_size: PixelSize = None,
+    false_alarm: Annotated[
+        float,
+        typer.Option(
+            parser=float,
+            metavar="RATE",
+            help="How often, at most, the true image may be called unsupported.",
+        ),
+    ] = 0.05,
+    quiet: Quiet = False,
+) -> None:
+    """Check a denoised micrograph, of any denoiser, against the noisy one.
+
+    Ends with code 0 where nothing does, with 1 where something does, with 2 on errors.
+    """
+    with _console(quiet) as console:
+        from emprior.trust import check_files
+
+        with console.progress(denoised.name) as progress:
+            found = check_files(
+                noisy,
+                denoised,
+                noise=noise,
+                pixel_size=pixel_size,
+                false_alarm=false_alarm,
+                progress=progress,
+            )
+        for line in found.lines():
+            console.say(line)
+        if json is not None:
+            found.write_json(json)
+            console.say(f"details → {json}")
+        if not found.supported:
+            raise typer.Exit(1)
 
 
 @app.command()

@@ -96,7 +96,7 @@ def hold_out(micrograph: Micrograph, noise: NoiseModel, rng: np.random.Generator
     of their block, valid values under any noise; the copies count twice where pixels are averaged,
     which at 0.45 electrons a pixel costs the pooled wavelet 0.8 dB.
     """
-    if type(noise) is Poisson and (counts := _whole_counts(micrograph, noise)) is not None:
+    if type(noise) is Poisson and (counts := whole_counts(micrograph, noise)) is not None:
         first = rng.binomial(counts, _SEEN)
         parts = (first, _SEEN), (counts - first, 1 - _SEEN)
         (seen, seen_noise), (test, test_noise) = (
@@ -115,7 +115,7 @@ def hold_out(micrograph: Micrograph, noise: NoiseModel, rng: np.random.Generator
     return _hide_pixels(micrograph, noise, rng)
 
 
-def _whole_counts(micrograph: Micrograph, noise: Poisson) -> NDArray[np.int64] | None:
+def whole_counts(micrograph: Micrograph, noise: Poisson) -> NDArray[np.int64] | None:
     """Return the electrons of each pixel, or None where they are not whole numbers."""
     counts = (micrograph.image.astype(np.float64) - noise.offset) / noise.gain
     whole = np.rint(counts)

@@ -68,6 +68,14 @@ class NoiseModel(ABC):
     def fisher(self, clean: Array) -> Array:
         """Return the Fisher information on the clean value that one noisy pixel carries."""
 
+    @abstractmethod
+    def cumulants(self, clean: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the third and fourth cumulant of the noisy value, in powers of the data's unit.
+
+        Both are zero for a normal distribution; of independent pixels they add, as means and
+        variances do.
+        """
+
     def pooled(self, factor: int) -> NoiseModel | None:
         """Return the model of the mean of ``factor × factor`` pixels of equal clean value.
 
@@ -165,6 +173,10 @@ class Gaussian(NoiseModel):
         """Return 1 / sigma² everywhere."""
         return clean * 0 + 1 / self.sigma**2
 
+    def cumulants(self, clean: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return zeros."""
+        return np.zeros_like(clean), np.zeros_like(clean)
+
     def pooled(self, factor: int) -> Gaussian:
         """Return Gaussian noise of sigma / factor."""
         return Gaussian(self.sigma / factor)
@@ -221,6 +233,11 @@ class Poisson(NoiseModel):
     def fisher(self, clean: Array) -> Array:
         """Return 1 / variance."""
         return 1 / (self.gain**2 * self._rate(clean))
+
+    def cumulants(self, clean: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return gain³ and gain⁴ times the rate: every cumulant of counts is their mean."""
+        rate = self._rate(clean)
+        return self.gain**3 * rate, self.gain**4 * rate
 
     def pooled(self, factor: int) -> Poisson:
         """Return Poisson noise of gain / factor²: means of counts are scaled counts."""
@@ -349,6 +366,28 @@ class ClippedPoisson(Poisson):
         information = information + last * self._saturated(rate)[1]
         return xp.astype(information / self.gain**2, clean.dtype)
 
+    def cumulants(self, clean: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return those of the clipped value, summed over the counts that it can show.
+
+        Summed on 256 rates and interpolated between: they change smoothly, and counts may be many.
+        """
+        rate = self._rate(np.asarray(clean, np.float64))
+        low, high = float(rate.min()), float(rate.max())
+        rates = np.linspace(low, high, 256)[:, None]
+        first = max(0, math.floor(low - 12 * math.sqrt(low) - 12))
+        counts = np.arange(min(first, self.ceiling), self.ceiling)
+        special = _special(rates)
+        weights = np.exp(counts * np.log(rates) - rates - special.gammaln(counts + 1))
+        weights = np.concatenate([weights, special.gammainc(float(self.ceiling), rates)], 1)
+        values = np.append(counts, self._level)
+        weights /= weights.sum(1, keepdims=True)
+        deviations = values - (weights @ values)[:, None]
+        second, third, fourth = ((weights * deviations**n).sum(1) for n in (2, 3, 4))
+        return (
+            self.gain**3 * np.interp(rate, rates[:, 0], third),
+            self.gain**4 * np.interp(rate, rates[:, 0], fourth - 3 * second**2),
+        )
+
     def pooled(self, factor: int) -> Hits | None:  # type: ignore[override]
         """Return how many pixels were hit, where that is all they tell; None elsewhere."""
         if self.ceiling > 1:
@@ -431,6 +470,15 @@ class Hits(NoiseModel):
         """Return n / (e^λ − 1) / gain²."""
         return self.pixels / array_namespace(clean).expm1(self._rate(clean)) / self.gain**2
 
+    def cumulants(self, clean: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return those of a binomial share; with u = p(1 − p), u(1 − 2p)/n² and u(1 − 6u)/n³."""
+        hit = -np.expm1(-self._rate(clean))
+        unit, shown = hit * (1 - hit), self.maximum - self.offset
+        return (
+            shown**3 * unit * (1 - 2 * hit) / self.pixels**2,
+            shown**4 * unit * (1 - 6 * unit) / self.pixels**3,
+        )
+
     def pooled(self, factor: int) -> Hits:
         """Return the hits among so many more pixels."""
         return dataclasses.replace(self, pixels=self.pixels * factor**2)
@@ -496,6 +544,10 @@ class PoissonGaussian(NoiseModel):
         """Return 1/v + gain²/(2v²), that of the normal approximation."""
         v = self.variance(clean)
         return 1 / v + self.gain**2 / (2 * v**2)
+
+    def cumulants(self, clean: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return those of the counts: normal readout noise adds none."""
+        return self._counts.cumulants(clean)
 
     def pooled(self, factor: int) -> PoissonGaussian:
         """Return the model of the mean of ``factor²`` pixels."""

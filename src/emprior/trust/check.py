@@ -1,0 +1,212 @@
+"""Whether a denoised image is supported by the noisy one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from emprior.errors import ImageError, OptionError
+from emprior.evidence import whole_counts
+from emprior.identify import Identification, check_counts, resolve
+from emprior.micrograph import Micrograph
+from emprior.noise import NoiseModel, Poisson
+from emprior.trust import local, whole
+from emprior.trust.findings import Finding, Region, apart
+from emprior.trust.residual import Residual
+
+FALSE_ALARM = 0.05
+_SCALES_AGREE = 0.01
+_READ = 4.0
+"""Error of a variance that is read from a frame, over what the same pixels could tell of it at
+best, √(2/N); measured on crystals beside vacuum (docs/noise.md)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """What noisy data say of a denoised image.
+
+    Attributes
+    ----------
+    supported : bool
+        Whether nothing contradicts it: no test of the whole image, and no region.
+    false_alarm : float
+        The probability that the true image would be called unsupported, at most.
+    noise : NoiseModel
+    evidence : tuple of str
+        Why that noise, in sentences.
+    findings : tuple of Finding
+        Tests of the whole image.
+    regions : tuple of Region
+        Places where the data contradict the denoised image, the most improbable first.
+    residual : Residual
+    scales : tuple of local.Scale
+        The residual seen through windows of several sizes.
+    family : {"inside", "doubtful", "outside"} or None
+        Whether a prior knows images of this kind, where one was asked.
+    """
+
+    supported: bool
+    false_alarm: float
+    noise: NoiseModel
+    evidence: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    regions: tuple[Region, ...]
+    residual: Residual = field(repr=False)
+    scales: tuple[local.Scale, ...] = field(repr=False)
+    family: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the maps as plain values, ready for JSON."""
+        return {
+            "supported": self.supported,
+            "family": self.family,
+            "regions": [region.to_dict() for region in self.regions],
+            "false_alarm": self.false_alarm,
+            "noise": {**self.noise.to_dict(), "evidence": list(self.evidence)},
+            "tests": {finding.name: finding.to_dict() for finding in self.findings},
+        }
+
+
+def check(
+    noisy: ArrayLike | Micrograph,
+    denoised: ArrayLike | Micrograph,
+    *,
+    noise: str | NoiseModel = "auto",
+    pixel_size: float | None = None,
+    false_alarm: float = FALSE_ALARM,
+) -> Check:
+    """Check a denoised image, of whatever denoiser, against the noisy one that it was made from.
+
+    Parameters
+    ----------
+    noisy : (H, W) array_like or Micrograph
+        Pixels as they were recorded, in any units.
+    denoised : (H, W) array_like or Micrograph
+        The estimate of their unclipped mean, in the same units.
+    noise : str or NoiseModel
+        As for `emprior.denoise`; "auto" identifies it from the noisy image.
+    pixel_size : float, optional
+        Distance between pixels in Å; goes before that of a Micrograph.
+    false_alarm : float
+        Probability, at most, of calling the true image unsupported; between 0 and 1.
+
+    Returns
+    -------
+    Check
+
+    Raises
+    ------
+    ImageError
+        If an image cannot be used, their shapes or scales differ, or the noisy one cannot hold the
+        noise.
+    OptionError
+        If the noise, pixel size or false-alarm rate has no meaning.
+
+    Notes
+    -----
+    Every p is the probability that the true image gives anything as improbable in any of the tests,
+    so that each is compared with the false-alarm rate itself. What is supported need not be true:
+    it is what these data cannot tell from the truth. Wrong where the noise is not what was
+    identified, and where it is correlated between pixels.
+    """
+    check_false_alarm(false_alarm)
+    micrograph, estimate = _pair(noisy, denoised, pixel_size)
+    found, slack = _noise(noise, micrograph)
+    residual = Residual.of(micrograph.image.astype(np.float64), estimate, found.noise, slack)
+    scales = local.scales(residual)
+    findings = [
+        *whole.tests(residual, micrograph.pixel_size),
+        local.places(scales, false_alarm),
+        local.blocks(residual, false_alarm),
+    ]
+    findings = [one.among(len(findings)) for one in findings]
+    return Check(
+        supported=all(one.p >= false_alarm for one in findings),
+        false_alarm=false_alarm,
+        noise=found.noise,
+        evidence=found.evidence,
+        findings=tuple(findings),
+        regions=apart(r for one in findings for r in one.regions if r.p < false_alarm),
+        residual=residual,
+        scales=tuple(scales),
+    )
+
+
+def check_false_alarm(rate: float) -> None:
+    """Refuse a false-alarm rate without a meaning.
+
+    Raises
+    ------
+    OptionError
+        If it is not between 0 and 1.
+    """
+    if not 0 < rate < 1:
+        raise OptionError(
+            f"a false-alarm rate of {rate!r}",
+            expected="a number between 0 and 1",
+            why="it is the probability of calling the true image unsupported",
+            fix="give for example 0.05",
+        )
+
+
+def common_scale(noisy: float | None, denoised: float | None) -> float | None:
+    """Return the pixel size [Å] of two images from what is known of each.
+
+    Raises
+    ------
+    ImageError
+        If they differ by more than 1 %.
+    """
+    if noisy is not None and denoised is not None and abs(denoised / noisy - 1) > _SCALES_AGREE:
+        raise ImageError(
+            f"pixels of {noisy:g} Å in the noisy image and of {denoised:g} Å in the denoised one",
+            expected="one scale, to within 1 %",
+            why="each pixel is compared with the one at its place",
+            fix="resample one to the grid of the other; if a file is wrong, give the pixel size",
+        )
+    return denoised if noisy is None else noisy
+
+
+def _pair(
+    noisy: ArrayLike | Micrograph, denoised: ArrayLike | Micrograph, pixel_size: float | None
+) -> tuple[Micrograph, NDArray[np.float64]]:
+    """Return the noisy frame, with its pixel size, and the pixels of the denoised one."""
+    micrograph = noisy if isinstance(noisy, Micrograph) else Micrograph(np.asarray(noisy))
+    if pixel_size is None:
+        scale = denoised.pixel_size if isinstance(denoised, Micrograph) else None
+        pixel_size = common_scale(micrograph.pixel_size, scale)
+    micrograph = replace(micrograph, pixel_size=pixel_size)
+    estimate = np.asarray(denoised.image if isinstance(denoised, Micrograph) else denoised)
+    if estimate.dtype.kind not in "buif" or estimate.shape != micrograph.shape:
+        raise ImageError(
+            f"a denoised image of shape {estimate.shape} and type {estimate.dtype} beside a noisy "
+            f"one of shape {micrograph.shape}",
+            expected="two images of real numbers and of one shape (H, W)",
+            why="each pixel is compared with the one at its place",
+            fix="crop or resample one to the grid of the other; check that they belong together",
+        )
+    if not np.isfinite(estimate).all():
+        raise ImageError(
+            f"{np.count_nonzero(~np.isfinite(estimate))} of {estimate.size} pixels of the denoised "
+            "image are NaN or infinite",
+            expected="finite pixels",
+            why="no noise model says what the data are like there",
+            fix="find out which step made them; a denoiser must not",
+        )
+    return micrograph, estimate.astype(np.float64)
+
+
+def _noise(noise: str | NoiseModel, micrograph: Micrograph) -> tuple[Identification, float]:
+    """Return the noise, and the relative standard error of its variance."""
+    if isinstance(noise, NoiseModel):
+        check_counts(noise, micrograph.image)
+        return Identification(noise, ("given by the caller",)), 0.0
+    found = resolve(noise, micrograph.image)
+    given = ":" in noise or noise.strip() == "none"
+    # The step of the lattice that counts stand on is exact.
+    counted = isinstance(found.noise, Poisson) and whole_counts(micrograph, found.noise) is not None
+    read = 0.0 if given or counted else _READ * (2 / micrograph.image.size) ** 0.5
+    return found, read

@@ -1,0 +1,180 @@
+"""Check files: frame by frame, and what is said of all of them together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from emprior import __version__
+from emprior.errors import ImageError, InputError
+from emprior.files import replacing
+from emprior.identify import check_spec
+from emprior.io import read
+from emprior.micrograph import check_pixel_size
+from emprior.trust.check import FALSE_ALARM, Check, check, check_false_alarm, common_scale
+from emprior.trust.findings import Region
+
+_SAID = 8  # regions of a frame
+
+
+@dataclass(frozen=True, eq=False)
+class CheckedFrame:
+    """One frame of a pair of files.
+
+    Attributes
+    ----------
+    index : tuple of int
+        Empty where the files hold one frame.
+    check : Check
+    """
+
+    index: tuple[int, ...]
+    check: Check
+
+
+@dataclass(frozen=True, eq=False)
+class CheckedFiles:
+    """What a noisy file says of a denoised one.
+
+    Attributes
+    ----------
+    noisy, denoised : Path
+    pixel_size : float or None
+        [Å]
+    false_alarm : float
+        Of all frames together.
+    frames : tuple of CheckedFrame
+    """
+
+    noisy: Path
+    denoised: Path
+    pixel_size: float | None
+    false_alarm: float
+    frames: tuple[CheckedFrame, ...]
+
+    @property
+    def supported(self) -> bool:
+        """Whether every frame is."""
+        return all(frame.check.supported for frame in self.frames)
+
+    @property
+    def regions(self) -> list[tuple[tuple[int, ...], Region]]:
+        """All marked regions, each with the index of its frame."""
+        return [(frame.index, region) for frame in self.frames for region in frame.check.regions]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the maps as plain values, ready for JSON."""
+        families = [frame.check.family for frame in self.frames]
+        order = ("outside", "doubtful", "inside")
+        details = [frame.check.to_dict() for frame in self.frames]
+        for told in details:
+            del told["regions"]
+        return {
+            "supported": self.supported,
+            "family": next((family for family in order if family in families), None),
+            "regions": [{"frame": list(i), **region.to_dict()} for i, region in self.regions],
+            "false_alarm": self.false_alarm,
+            "noisy": str(self.noisy),
+            "denoised": str(self.denoised),
+            "pixel_size_in_angstrom": self.pixel_size,
+            "emprior": __version__,
+            "frames": [
+                {"frame": list(frame.index), **told}
+                for frame, told in zip(self.frames, details, strict=True)
+            ],
+        }
+
+    def lines(self) -> list[str]:
+        """Say the outcome for a person to read: a summary, then what speaks against it."""
+        if self.supported:
+            return [
+                f"supported: the data do not contradict {self.denoised.name} anywhere "
+                f"(false-alarm rate {self.false_alarm:g})"
+            ]
+        said = [f"not supported: the data contradict {self.denoised.name}"]
+        for frame in self.frames:
+            where = f"frame {', '.join(map(str, frame.index))}: " if frame.index else ""
+            against = [one for one in frame.check.findings if one.p < frame.check.false_alarm]
+            said += [f"  {where}{one.says} (p {one.p:.1g})" for one in against]
+            said += [f"  {where}{region}" for region in frame.check.regions[:_SAID]]
+            if (left := len(frame.check.regions) - _SAID) > 0:
+                said.append(f"  {where}and {left} more places")
+        return said
+
+    def write_json(self, path: Path) -> None:
+        """Write what `to_dict` returns.
+
+        Raises
+        ------
+        OutputError
+            If the file cannot be written.
+        """
+        with replacing(path) as made:
+            text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
+            made.write_text(text + "\n", encoding="utf-8")
+
+
+def check_files(
+    noisy: Path,
+    denoised: Path,
+    *,
+    noise: str = "auto",
+    pixel_size: float | None = None,
+    false_alarm: float = FALSE_ALARM,
+    progress: Callable[[float], None] = lambda share: None,
+) -> CheckedFiles:
+    """Check each frame of a denoised file; the false alarms are shared out among frames.
+
+    Parameters
+    ----------
+    noisy, denoised : Path
+        Any file that `emprior.read` reads.
+    noise, pixel_size, false_alarm
+        As for `emprior.check`.
+    progress : callable
+        Called with the share of work done, from 0 to 1.
+
+    Raises
+    ------
+    InputError
+        If a file or frame cannot be used, or the two do not belong together.
+    """
+    if pixel_size is not None:
+        check_pixel_size(pixel_size)
+    check_false_alarm(false_alarm)
+    check_spec(noise)
+    one, other = read(noisy), read(denoised)
+    if one.data.shape != other.data.shape:
+        raise ImageError(
+            f"{denoised} of shape {tuple(other.data.shape)} beside {noisy} of shape "
+            f"{tuple(one.data.shape)}",
+            expected="files of equal shape",
+            why="each pixel is compared with the one at its place",
+            fix="crop or resample one to the grid of the other; check that they belong together",
+        )
+    if pixel_size is None:
+        pixel_size = common_scale(one.pixel_size, other.pixel_size)
+    done: list[CheckedFrame] = []
+    for (index, pixels), (_, estimate) in zip(one.frames(), other.frames(), strict=True):
+        try:
+            found = check(
+                pixels,
+                estimate,
+                noise=noise,
+                pixel_size=pixel_size,
+                false_alarm=1 - (1 - false_alarm) ** (1 / one.frame_count),
+            )
+        except InputError as error:
+            frame = f", frame {', '.join(map(str, index))}" if index else ""
+            raise type(error)(
+                f"{noisy} and {denoised}{frame}: {error.got}",
+                expected=error.expected,
+                why=error.why,
+                fix=error.fix,
+            ) from error
+        done.append(CheckedFrame(index, found))
+        progress(len(done) / one.frame_count)
+    return CheckedFiles(noisy, denoised, pixel_size, false_alarm, tuple(done))
