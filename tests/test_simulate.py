@@ -185,7 +185,7 @@ def test_without_absorption_the_wave_is_that_of_abtems_own_multislice():
             atoms,
             gpts=found.shape,
             slice_thickness=GROUP.slice_thickness,
-            parametrization=LobatoParametrization(sigmas=GROUP.vibration.to_dict()),
+            parametrization=LobatoParametrization(sigmas=GROUP.vibration.of(["Pt", "Ce", "O"])),
         )
         wave = abtem.PlaneWave(energy=300e3, tilt=tuple(1e3 * t for t in tilt))
         expected = wave.multislice(potential, lazy=False)
@@ -323,7 +323,7 @@ def test_regimes_and_views_are_drawn_within_their_ranges():
         ]
     )
     rng = np.random.default_rng(1)
-    shots = [draw_exposure(plan, 20.0, 38.0, 0.02, rng) for _ in range(400)]
+    shots = [draw_exposure(plan, (20.0, SURFACE), 38.0, 0.02, rng) for _ in range(400)]
     near = [s for s in shots if s.regime == "near"]
     assert len(near) / 400 == pytest.approx(0.75, abs=0.08)
     assert all(0 <= s.optics.defocus <= 10 and s.optics.tilt == (0, 0) for s in near)

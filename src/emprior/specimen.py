@@ -130,6 +130,10 @@ class Optics:
         :math:`\exp((i - a) \sigma V)`.
     energy : float
         Of the beam.
+    astigmatism, coma, trefoil : (amplitude, azimuth)
+        C12, C21 and C23 [Å], and where their phase shift is largest [rad].
+    drift : (length, azimuth)
+        Of the specimen while the image is taken.
     """
 
     defocus: float
@@ -140,15 +144,29 @@ class Optics:
     tilt: tuple[float, float] = (0.0, 0.0)
     absorption: float = 0.02
     energy: float = 300e3
+    astigmatism: tuple[float, float] = (0.0, 0.0)
+    coma: tuple[float, float] = (0.0, 0.0)
+    trefoil: tuple[float, float] = (0.0, 0.0)
+    drift: tuple[float, float] = (0.0, 0.0)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, ready for JSON."""
-        return {**dataclasses.asdict(self), "tilt": list(self.tilt)}
+        """Return plain values, ready for JSON; of what breaks the symmetry, only what is there."""
+        values = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self).items()
+        }
+        broken = ("astigmatism", "coma", "trefoil", "drift")
+        absent = [name for name in broken if not any(values[name])]
+        return {name: value for name, value in values.items() if name not in absent}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Optics:
         """Make the optics that `to_dict` described."""
-        return cls(**{**values, "tilt": tuple(values["tilt"])})
+        arguments: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
+        return cls(**arguments)
 
 
 @dataclass(frozen=True)

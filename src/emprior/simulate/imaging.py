@@ -26,10 +26,11 @@ from abtem.parametrizations import (
     Parametrization,
 )
 from ase import Atoms
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 from scipy import fft
 
-from emprior.simulate.recipe import Group, Vibration
+from emprior.simulate.recipe import Group
 from emprior.specimen import VACUUM, Optics, Structure, View
 
 _FAINTEST = 1e-3  # spatial frequencies that the blur damps below this are left out
@@ -88,7 +89,7 @@ def transmit(structure: Structure, group: Group, energy: float, absorption: floa
         Atoms(structure.numbers, structure.positions, cell=structure.cell, pbc=True),
         gpts=gpts,
         slice_thickness=group.slice_thickness,
-        parametrization=_parametrization(group.parametrization, group.vibration),
+        parametrization=_parametrization(group, structure),
     ).build(lazy=False)
     sigma = np.float32(energy2sigma(energy))
     aperture = antialias_aperture(gpts, (W / gpts[0], H / gpts[1]), np)
@@ -101,10 +102,15 @@ def transmit(structure: Structure, group: Group, energy: float, absorption: floa
     return Slices(slices, potential.slice_thickness[0], (W, H), energy)
 
 
+def _parametrization(group: Group, structure: Structure) -> Parametrization:
+    symbols = sorted({chemical_symbols[number] for number in structure.numbers})
+    return _vibrating(group.parametrization, tuple(group.vibration.of(symbols).items()))
+
+
 @cache
-def _parametrization(name: str, vibration: Vibration) -> Parametrization:
+def _vibrating(name: str, displacements: tuple[tuple[str, float], ...]) -> Parametrization:
     kinds = {"lobato": LobatoParametrization, "kirkland": KirklandParametrization}
-    return kinds[name](sigmas=vibration.to_dict())
+    return kinds[name](sigmas=dict(displacements))
 
 
 def exit_wave(slices: Slices, tilt: tuple[float, float]) -> abtem.Waves:
@@ -163,19 +169,30 @@ def form_image(
     and loses electrons; the average of intensities keeps them.
     """
     nodes, weights = np.polynomial.hermite.hermgauss(focal_nodes)
+    focus = from_values(optics.defocus + optics.focal_spread * nodes, weights, ensemble_mean=True)
     ctf = abtem.CTF(
-        energy=optics.energy,
-        C10=from_values(optics.defocus + optics.focal_spread * nodes, weights, ensemble_mean=True),
-        C30=optics.cs,
-        C50=optics.c5,
+        energy=optics.energy, aberration_coefficients={"C10": focus, **aberrations(optics)}
     )
     intensity = wave.apply_ctf(ctf).intensity().reduce_ensemble().array
     extent = cast("tuple[float, float]", wave.extent)
-    return sample(VACUUM * intensity, extent, optics.blur, view)
+    return sample(VACUUM * intensity, extent, optics.blur, view, optics.drift)
+
+
+def aberrations(optics: Optics) -> dict[str, float]:
+    """Return abTEM's names and values of all aberrations but defocus [Å, rad]."""
+    values = {"C30": optics.cs, "C50": optics.c5}
+    for order, pair in (("12", optics.astigmatism), ("21", optics.coma), ("23", optics.trefoil)):
+        if any(pair):
+            values |= {f"C{order}": pair[0], f"phi{order}": pair[1]}
+    return values
 
 
 def sample(
-    intensity: NDArray[np.floating], extent: tuple[float, float], blur: float, view: View
+    intensity: NDArray[np.floating],
+    extent: tuple[float, float],
+    blur: float,
+    view: View,
+    drift: tuple[float, float] = (0.0, 0.0),
 ) -> NDArray[np.float32]:
     r"""Evaluate a blurred periodic image at the pixels of a view by its Fourier series.
 
@@ -189,6 +206,8 @@ def sample(
         Standard deviation of the Gaussian it is convolved with [Å].
     view : View
         Any pixel size, offset and rotation.
+    drift : (length, azimuth)
+        Of the image while it is taken [Å, rad].
 
     Returns
     -------
@@ -205,9 +224,12 @@ def sample(
     k_x = fft.fftfreq(n_x, extent[0] / n_x)[:, None]
     k_y = fft.rfftfreq(n_y, extent[1] / n_y)[None]
     damping = np.exp(-2 * (np.pi * blur) ** 2 * (k_x**2 + k_y**2))
+    if any(drift):
+        length, azimuth = drift
+        damping *= np.sinc(length * (k_x * np.cos(azimuth) + k_y * np.sin(azimuth)))
     # The real transform holds one of each pair of conjugate terms; count the kept one twice.
     damping[:, 1:] *= 2
-    kept = damping > _FAINTEST
+    kept = np.abs(damping) > _FAINTEST
     terms = (spectrum * damping)[kept]
     k = np.stack(np.broadcast_arrays(k_x, k_y), -1)[kept]
 

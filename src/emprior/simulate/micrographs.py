@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emprior.datasets import write_structure
+from emprior.simulate.bodies import Specimen, draw_specimen, room
+from emprior.simulate.cell import SURFACE
 from emprior.simulate.imaging import exit_wave, form_image, single_threaded, transmit
 from emprior.simulate.optics import Exposure, draw_absorption, draw_exposure
-from emprior.simulate.recipe import Simulation
+from emprior.simulate.recipe import Simulation, StructureRanges
 from emprior.simulate.structures import draw_structure
 from emprior.specimen import Structure
 
@@ -66,10 +68,10 @@ def simulate_structure(recipe: Simulation, group: int, index: int) -> Micrograph
     seeds = np.random.SeedSequence(recipe.seed, spawn_key=(group, index))
     rng = np.random.default_rng(seeds)
     part = recipe.group[group]
-    structure, drawn = draw_structure(recipe.structure, rng)
+    structure, middle, drawn = _draw(recipe, rng)
     absorption = draw_absorption(recipe.optics, rng)
     exposures = tuple(
-        draw_exposure(recipe, drawn["particle_x"], structure.thickness, absorption, rng)
+        draw_exposure(recipe, middle, structure.thickness, absorption, rng)
         for _ in range(part.images)
     )
     with single_threaded():
@@ -87,3 +89,10 @@ def simulate_structure(recipe: Simulation, group: int, index: int) -> Micrograph
     return Micrographs(
         np.stack(images).astype(recipe.dtype), structure, exposures, part.name, drawn
     )
+
+
+def _draw(recipe: Simulation, rng: np.random.Generator) -> Specimen:
+    if isinstance(recipe.structure, StructureRanges):
+        structure, drawn = draw_structure(recipe.structure, rng)
+        return Specimen(structure, (drawn["particle_x"], SURFACE), drawn)
+    return draw_specimen(recipe.structure, room(recipe.view), rng)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from emprior.simulate.cell import SURFACE
+from emprior.simulate.ranges import Range
 from emprior.simulate.recipe import OpticsRanges, Regime, Simulation
 from emprior.specimen import Optics, View
 
@@ -34,7 +34,7 @@ def draw_absorption(ranges: OpticsRanges, rng: np.random.Generator) -> float:
 
 def draw_exposure(
     recipe: Simulation,
-    particle_x: float,
+    middle: tuple[float, float],
     thickness: float,
     absorption: float,
     rng: np.random.Generator,
@@ -44,8 +44,8 @@ def draw_exposure(
     Parameters
     ----------
     recipe : Simulation
-    particle_x : float
-        Middle of the particle in the cell [Å].
+    middle : (x, y)
+        Point of the cell that images are taken about [Å].
     thickness : float
         Of the structure [Å].
     absorption : float
@@ -66,16 +66,27 @@ def draw_exposure(
         tilt=tilt,
         absorption=absorption,
         energy=ranges.energy,
+        astigmatism=_aside(ranges.astigmatism, rng),
+        coma=_aside(ranges.coma, rng),
+        trefoil=_aside(ranges.trefoil, rng),
+        drift=_aside(ranges.drift, rng),
     )
-    # Tilted, the middle of the particle appears where its beam meets the exit plane.
+    # Tilted, the middle of the specimen appears where its beam meets the exit plane.
     shift = thickness / 2 * np.tan(tilt)
     view = View(
         shape=recipe.view.shape,
         pixel_size=recipe.view.pixel_size * rng.uniform(*recipe.view.scale),
         centre=(
-            float(particle_x + shift[0] + rng.uniform(*recipe.view.offset_x)),
-            float(SURFACE + shift[1] + rng.uniform(*recipe.view.offset_y)),
+            float(middle[0] + shift[0] + rng.uniform(*recipe.view.offset_x)),
+            float(middle[1] + shift[1] + rng.uniform(*recipe.view.offset_y)),
         ),
         rotation=float(np.deg2rad(rng.uniform(*recipe.view.rotation))),
     )
     return Exposure(regime.name, optics, view)
+
+
+def _aside(amplitude: Range, rng: np.random.Generator) -> tuple[float, float]:
+    """Draw an amplitude and any azimuth, or nothing: recipes without draw what they always drew."""
+    if not any(amplitude):
+        return 0.0, 0.0
+    return rng.uniform(*amplitude), rng.uniform(-np.pi, np.pi)

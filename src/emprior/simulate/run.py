@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from emprior.datasets import FORMAT, ROOT, Dataset, structure_name
-from emprior.errors import EmpriorError, OptionError, OutputError, import_extra
+from emprior.errors import EmpriorError, OptionError, OutputError, RecipeError, import_extra
 from emprior.files import replacing
 from emprior.recipes import load
 from emprior.simulate.recipe import Simulation
@@ -63,7 +64,7 @@ def simulate(
     Raises
     ------
     RecipeError, FileError
-        If the recipe is wrong.
+        If the recipe is wrong, names a crystal that is none, or wants more memory than there is.
     OptionError
         If there is less than one worker.
     OutputError
@@ -87,6 +88,7 @@ def simulate(
         )
     if not isinstance(recipe, Simulation):
         recipe = load(recipe, Simulation)
+    _check(recipe, workers, here=scheduler is None)
     directory = Path(directory).expanduser().absolute()
     manifest = _claim(directory, recipe)
     parts = [(g, i) for g, part in enumerate(recipe.group) for i in range(part.structures)]
@@ -103,6 +105,20 @@ def simulate(
         content = _hash(directory, [name for name, _, _ in jobs])
         _write_root(directory, {**manifest, "complete": True, "hash": content})
     return Dataset.open(directory)
+
+
+def _check(recipe: Simulation, workers: int | None, *, here: bool) -> None:
+    """Raise RecipeError where a recipe cannot be computed, on this machine or elsewhere."""
+    from distributed.system import MEMORY_LIMIT
+
+    from emprior.simulate.feasible import check
+
+    structures = sum(part.structures for part in recipe.group)
+    check(
+        recipe,
+        min(workers or os.cpu_count() or 1, structures) if here else 1,
+        MEMORY_LIMIT if here else math.inf,
+    )
 
 
 def _claim(directory: Path, recipe: Simulation) -> dict[str, Any]:
@@ -139,6 +155,9 @@ def _claim(directory: Path, recipe: Simulation) -> dict[str, Any]:
             why="the data set is stored there",
             fix="choose another directory or correct its permissions",
         ) from error
+    # Read anew, so that settings which came later have their defaults.
+    with suppress(RecipeError):
+        found["recipe"] = Simulation.from_dict(found["recipe"]).to_dict()
     for key, what in (("recipe", "another recipe"), ("versions", "other library versions")):
         finished = key == "versions" and found["complete"]
         if found[key] != manifest[key] and not finished:

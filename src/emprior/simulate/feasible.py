@@ -1,0 +1,64 @@
+"""What a recipe will need, told before any work starts."""
+
+from __future__ import annotations
+
+import math
+
+from emprior.errors import RecipeError
+from emprior.simulate.bodies import extent, room
+from emprior.simulate.cell import HEIGHT, WIDTH
+from emprior.simulate.recipe import Group, Simulation, StructureRanges
+
+_COARSEST = 0.28
+"""Between samples of the wave [Å]; beyond, abTEM's aperture cuts what the images show."""
+_BASE = 0.35e9
+"""What a worker holds before it computes anything [bytes]."""
+
+
+def cell(recipe: Simulation) -> tuple[float, float, float]:
+    """Return the edges of the largest cell that a recipe may draw [Å], the last along the beam."""
+    if isinstance(recipe.structure, StructureRanges):
+        return WIDTH, HEIGHT, recipe.structure.thickness[1]
+    return extent(recipe.structure, room(recipe.view))
+
+
+def memory(recipe: Simulation, group: Group) -> float:
+    """Return what one worker needs at most for a structure of a group [bytes]."""
+    x, y, z = cell(recipe)
+    samples = group.grid * math.ceil(group.grid * y / x)
+    slices = math.ceil(z / group.slice_thickness)
+    # The potential (float32), the transmission (complex64), and the waves of all focal nodes.
+    return _BASE + samples * (12.0 * slices + 16.0 * (recipe.optics.focal_nodes + 4))
+
+
+def check(recipe: Simulation, workers: int, available: float) -> None:
+    """Raise RecipeError where a recipe cannot be computed well, or not at all.
+
+    Parameters
+    ----------
+    recipe : Simulation
+    workers : int
+        Processes that share the memory.
+    available : float
+        Memory of the machine [bytes].
+    """
+    x, y, _ = cell(recipe)
+    for group in recipe.group:
+        if x / group.grid > _COARSEST:
+            raise RecipeError(
+                f"a grid of {group.grid} in [[group]] {group.name!r}, {x / group.grid:.2f} Å apart "
+                f"in a cell of {x:.1f} × {y:.1f} Å",
+                expected=f"at least {math.ceil(x / _COARSEST)}; {math.ceil(x / 0.14)} are good",
+                why="the cell is as wide as the images and the specimen in them need",
+                fix=f"give grid = {math.ceil(x / 0.14)}",
+            )
+        needed = memory(recipe, group) * workers
+        if needed > available:
+            few = int(available // memory(recipe, group))
+            raise RecipeError(
+                f"a field larger than memory: {x:.0f} × {y:.0f} Å on a grid of {group.grid} takes "
+                f"{needed / 1e9:.1f} GB in {workers} workers",
+                expected=f"at most the {available / 1e9:.1f} GB of this machine",
+                why="a worker holds all slices of a structure at once",
+                fix=f"run with {few} workers" if few else "take a smaller field or a coarser grid",
+            )
