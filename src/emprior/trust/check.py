@@ -13,7 +13,8 @@ from emprior.evidence import whole_counts
 from emprior.identify import Identification, check_counts, resolve
 from emprior.micrograph import Micrograph
 from emprior.noise import NoiseModel, Poisson
-from emprior.trust import local, whole
+from emprior.trust import columns, local, whole
+from emprior.trust.columns import ColumnEvidence
 from emprior.trust.findings import Finding, Region, apart
 from emprior.trust.residual import Residual
 
@@ -44,6 +45,9 @@ class Check:
     residual : Residual
     scales : tuple of local.Scale
         The residual seen through windows of several sizes.
+    columns : ColumnEvidence or None
+        What the data say of each column in the image, where the pixel size is known and fine
+        enough for columns.
     family : {"inside", "doubtful", "outside"} or None
         Whether a prior knows images of this kind, where one was asked.
     """
@@ -56,6 +60,7 @@ class Check:
     regions: tuple[Region, ...]
     residual: Residual = field(repr=False)
     scales: tuple[local.Scale, ...] = field(repr=False)
+    columns: ColumnEvidence | None = None
     family: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,6 +72,7 @@ class Check:
             "false_alarm": self.false_alarm,
             "noise": {**self.noise.to_dict(), "evidence": list(self.evidence)},
             "tests": {finding.name: finding.to_dict() for finding in self.findings},
+            "columns": None if self.columns is None else self.columns.to_table(),
         }
 
 
@@ -77,6 +83,7 @@ def check(
     noise: str | NoiseModel = "auto",
     pixel_size: float | None = None,
     false_alarm: float = FALSE_ALARM,
+    seed: int = 0,
 ) -> Check:
     """Check a denoised image, of whatever denoiser, against the noisy one that it was made from.
 
@@ -92,6 +99,8 @@ def check(
         Distance between pixels in Å; goes before that of a Micrograph.
     false_alarm : float
         Probability, at most, of calling the true image unsupported; between 0 and 1.
+    seed : int
+        Of the frames that are drawn to know what true columns look like.
 
     Returns
     -------
@@ -122,16 +131,35 @@ def check(
         local.places(scales, false_alarm),
         local.blocks(residual, false_alarm),
     ]
-    findings = [one.among(len(findings)) for one in findings]
+    about_columns: list[Finding] = []
+    evidence = None
+    if micrograph.pixel_size is not None and micrograph.pixel_size <= columns.COARSEST:
+        about_columns, evidence = columns.examine(
+            micrograph.image.astype(np.float64),
+            estimate,
+            found.noise,
+            micrograph.pixel_size,
+            slack=slack,
+            least=false_alarm,
+            rng=np.random.default_rng(seed),
+        )
+    count = len(about_columns) + len(findings)
+    specific, general = ([one.among(count) for one in some] for some in (about_columns, findings))
+    findings = [*specific, *general]
+    marked = (
+        [region for one in some for region in one.regions if region.p < false_alarm]
+        for some in (specific, general)
+    )
     return Check(
         supported=all(one.p >= false_alarm for one in findings),
         false_alarm=false_alarm,
         noise=found.noise,
         evidence=found.evidence,
         findings=tuple(findings),
-        regions=apart(r for one in findings for r in one.regions if r.p < false_alarm),
+        regions=apart(*marked),
         residual=residual,
         scales=tuple(scales),
+        columns=evidence,
     )
 
 

@@ -15,6 +15,7 @@ from emprior.identify import check_spec
 from emprior.io import read
 from emprior.micrograph import check_pixel_size
 from emprior.trust.check import FALSE_ALARM, Check, check, check_false_alarm, common_scale
+from emprior.trust.columns import COARSEST
 from emprior.trust.findings import Region
 
 _SAID = 8  # regions of a frame
@@ -89,12 +90,12 @@ class CheckedFiles:
 
     def lines(self) -> list[str]:
         """Say the outcome for a person to read: a summary, then what speaks against it."""
+        said = [f"not supported: the data contradict {self.denoised.name}"]
         if self.supported:
-            return [
+            said = [
                 f"supported: the data do not contradict {self.denoised.name} anywhere "
                 f"(false-alarm rate {self.false_alarm:g})"
             ]
-        said = [f"not supported: the data contradict {self.denoised.name}"]
         for frame in self.frames:
             where = f"frame {', '.join(map(str, frame.index))}: " if frame.index else ""
             against = [one for one in frame.check.findings if one.p < frame.check.false_alarm]
@@ -102,6 +103,11 @@ class CheckedFiles:
             said += [f"  {where}{region}" for region in frame.check.regions[:_SAID]]
             if (left := len(frame.check.regions) - _SAID) > 0:
                 said.append(f"  {where}and {left} more places")
+        if all(frame.check.columns is None for frame in self.frames):
+            said.append(
+                f"  columns were not looked at: that takes a pixel size of at most {COARSEST:g} Å "
+                "(--pixel-size)"
+            )
         return said
 
     def write_json(self, path: Path) -> None:

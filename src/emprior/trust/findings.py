@@ -93,13 +93,17 @@ def any_of(p: Any, count: int) -> Any:
     return -np.expm1(count * np.log1p(-np.clip(p, 0.0, 1 - 1e-16)))
 
 
-def apart(regions: Iterable[Region]) -> tuple[Region, ...]:
-    """Return the most improbable regions, without those whose middle lies in one before."""
+def apart(*groups: Iterable[Region]) -> tuple[Region, ...]:
+    """Return regions, the most improbable first, without those whose middle lies in a kept one.
+
+    Of two regions at one place that of the earlier group is kept, within a group the less probable.
+    """
     kept: list[Region] = []
-    for one in sorted(regions, key=lambda region: region.p):
-        if all(np.hypot(one.row - k.row, one.column - k.column) > k.radius for k in kept):
-            kept.append(one)
-    return tuple(kept)
+    for group in groups:
+        for one in sorted(group, key=lambda region: region.p):
+            if all(np.hypot(one.row - k.row, one.column - k.column) > k.radius for k in kept):
+                kept.append(one)
+    return tuple(sorted(kept, key=lambda region: region.p))
 
 
 def peaks(significance: NDArray[np.floating], least: float) -> list[tuple[int, int]]:
