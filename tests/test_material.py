@@ -11,7 +11,7 @@ from emprior.errors import FileError, RecipeError
 from emprior.recipes import load
 from emprior.simulate.amorphous import Glass
 from emprior.simulate.bodies import draw_specimen, extent, room
-from emprior.simulate.feasible import check, memory
+from emprior.simulate.feasible import check_grid, check_memory, memory
 from emprior.simulate.imaging import exit_wave, form_image, single_threaded, transmit
 from emprior.simulate.micrographs import simulate_structure
 from emprior.simulate.recipe import Group, Simulation
@@ -338,15 +338,16 @@ def test_unknown_elements_in_the_vibration_are_said():
 
 def test_a_field_larger_than_memory_or_a_grid_too_coarse_is_said():
     plan = recipe(SLAB)
-    check(plan, 2, 4e9)
+    check_grid(plan)
+    check_memory(plan, 2, 4e9)
     wide = recipe(SLAB, view={"shape": [900, 900], "pixel_size": 0.4})
     with pytest.raises(RecipeError, match=r"grid of 192 .*apart") as error:
-        check(wide, 1, 4e9)
+        check_grid(wide)
     fine = int(str(error.value).rpartition("give grid = ")[2])
     group = [{"name": "small", "structures": 1, "grid": fine}]
     wide = recipe(SLAB, view={"shape": [900, 900], "pixel_size": 0.4}, group=group)
     with pytest.raises(RecipeError, match=r"field larger than memory: .* takes .* GB in 2 workers"):
-        check(wide, 2, 4e9)
+        check_memory(wide, 2, 4e9)
     assert memory(wide, wide.group[0]) > 2e9
     with pytest.raises(RecipeError, match="run with 3 workers"):
-        check(plan, 8, 3.2 * memory(plan, plan.group[0]))
+        check_memory(plan, 8, 3.2 * memory(plan, plan.group[0]))

@@ -320,7 +320,17 @@ def demo(
 @app.command()
 def simulate(
     recipe: RecipeFile,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Directory of the data set.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Directory of the data set.")
+    ] = None,
+    look: Annotated[
+        bool,
+        typer.Option(
+            "--preview",
+            help="Only draw a contact sheet, OUT.png or else RECIPE.png, and tell the time that "
+            "the whole set will take.",
+        ),
+    ] = False,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; default one a core.")
     ] = None,
@@ -331,8 +341,21 @@ def simulate(
 ) -> None:
     """Simulate a data set of clean micrographs; goes on where it was stopped."""
     with _console(quiet) as console:
-        from emprior.simulate import simulate
+        from emprior.simulate import preview, simulate
 
+        if look:
+            sheet = recipe.with_suffix(".png") if out is None else out.with_suffix(".png")
+            with console.progress("preview") as progress:
+                found = preview(recipe, sheet, workers=workers, progress=progress)
+            console.say(str(found))
+            return
+        if out is None:
+            raise OptionError(
+                "no directory for the data set",
+                expected="--out DIR, or --preview for a look alone",
+                why="the images are stored there",
+                fix="add -o DIR",
+            )
         with console.progress("simulating") as progress:
             simulate(
                 recipe,

@@ -4,7 +4,8 @@
 structure → *run* over all of them.
 """
 
+from emprior.simulate.preview import Preview, preview
 from emprior.simulate.recipe import Simulation
 from emprior.simulate.run import Progress, simulate
 
-__all__ = ["Progress", "Simulation", "simulate"]
+__all__ = ["Preview", "Progress", "Simulation", "preview", "simulate"]

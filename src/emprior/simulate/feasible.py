@@ -31,17 +31,8 @@ def memory(recipe: Simulation, group: Group) -> float:
     return _BASE + samples * (12.0 * slices + 16.0 * (recipe.optics.focal_nodes + 4))
 
 
-def check(recipe: Simulation, workers: int, available: float) -> None:
-    """Raise RecipeError where a recipe cannot be computed well, or not at all.
-
-    Parameters
-    ----------
-    recipe : Simulation
-    workers : int
-        Processes that share the memory.
-    available : float
-        Memory of the machine [bytes].
-    """
+def check_grid(recipe: Simulation) -> None:
+    """Raise RecipeError where a grid is too coarse for the cell it covers."""
     x, y, _ = cell(recipe)
     for group in recipe.group:
         if x / group.grid > _COARSEST:
@@ -52,12 +43,18 @@ def check(recipe: Simulation, workers: int, available: float) -> None:
                 why="the cell is as wide as the images and the specimen in them need",
                 fix=f"give grid = {math.ceil(x / 0.14)}",
             )
-        needed = memory(recipe, group) * workers
-        if needed > available:
-            few = int(available // memory(recipe, group))
+
+
+def check_memory(recipe: Simulation, workers: int, available: float) -> None:
+    """Raise RecipeError where structures of a recipe do not fit into memory [bytes]."""
+    x, y, _ = cell(recipe)
+    for group in recipe.group:
+        needed = memory(recipe, group)
+        if needed * workers > available:
+            few = int(available // needed)
             raise RecipeError(
                 f"a field larger than memory: {x:.0f} × {y:.0f} Å on a grid of {group.grid} takes "
-                f"{needed / 1e9:.1f} GB in {workers} workers",
+                f"{needed * workers / 1e9:.1f} GB in {workers} workers",
                 expected=f"at most the {available / 1e9:.1f} GB of this machine",
                 why="a worker holds all slices of a structure at once",
                 fix=f"run with {few} workers" if few else "take a smaller field or a coarser grid",

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import shutil
 import tempfile
@@ -79,16 +78,9 @@ def simulate(
     """
     for module in ("abtem", "ase", "distributed", "zarr"):
         import_extra(module, "simulate", "simulating micrographs")
-    if workers is not None and workers < 1:
-        raise OptionError(
-            f"{workers} workers",
-            expected="one or more",
-            why="they compute the images",
-            fix="leave it out to use every CPU",
-        )
     if not isinstance(recipe, Simulation):
         recipe = load(recipe, Simulation)
-    _check(recipe, workers, here=scheduler is None)
+    count = check(recipe, workers, here=scheduler is None)
     directory = Path(directory).expanduser().absolute()
     manifest = _claim(directory, recipe)
     parts = [(g, i) for g, part in enumerate(recipe.group) for i in range(part.structures)]
@@ -97,8 +89,7 @@ def simulate(
     report = progress or (lambda done, total: None)
     report(len(jobs) - len(missing), len(jobs))
     if missing:
-        count = min(workers or os.cpu_count() or 1, len(missing))
-        with _client(count, scheduler) as client:
+        with _client(min(count, len(missing)), scheduler) as client:
             for done in _compute(client, recipe, missing, directory):
                 report(len(jobs) - len(missing) + done, len(jobs))
     if not manifest["complete"]:
@@ -107,18 +98,41 @@ def simulate(
     return Dataset.open(directory)
 
 
-def _check(recipe: Simulation, workers: int | None, *, here: bool) -> None:
-    """Raise RecipeError where a recipe cannot be computed, on this machine or elsewhere."""
+def check(recipe: Simulation, workers: int | None, *, here: bool = True) -> int:
+    """Return how many processes of this machine will compute a recipe, if it can be computed.
+
+    Parameters
+    ----------
+    recipe : Simulation
+    workers : int or None
+        As asked for; None for one a CPU.
+    here : bool
+        Whether on this machine, whose memory must do.
+
+    Raises
+    ------
+    OptionError
+        If there is less than one worker.
+    RecipeError
+        If the grid is too coarse or the memory too small.
+    """
     from distributed.system import MEMORY_LIMIT
 
-    from emprior.simulate.feasible import check
+    from emprior.simulate.feasible import check_grid, check_memory
 
+    if workers is not None and workers < 1:
+        raise OptionError(
+            f"{workers} workers",
+            expected="one or more",
+            why="they compute the images",
+            fix="leave it out to use every CPU",
+        )
     structures = sum(part.structures for part in recipe.group)
-    check(
-        recipe,
-        min(workers or os.cpu_count() or 1, structures) if here else 1,
-        MEMORY_LIMIT if here else math.inf,
-    )
+    count = min(workers or os.cpu_count() or 1, structures)
+    check_grid(recipe)
+    if here:
+        check_memory(recipe, count, MEMORY_LIMIT)
+    return count
 
 
 def _claim(directory: Path, recipe: Simulation) -> dict[str, Any]:
