@@ -368,6 +368,36 @@ def simulate(
 
 
 @app.command()
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the material.")],
+    cif: Annotated[Path, typer.Option(metavar="FILE", help="Its crystal.")],
+    zone_axis: Annotated[
+        str, typer.Option(metavar="UVW", help="Along the beam: 001, 1-10 or '1 -1 0'.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The recipe, a TOML file.")],
+    example: Annotated[
+        Path | None,
+        typer.Option(metavar="NOISY", help="Tells pixel size, field, voltage and dose."),
+    ] = None,
+    pixel_size: Annotated[
+        float | None,
+        typer.Option(parser=float, metavar="Å", help="Where the example does not say."),
+    ] = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a commented recipe that simulates your own material."""
+    with _console(quiet) as console:
+        from emprior.new import look, parse_axis
+        from emprior.new import new as write_recipe
+
+        axis = parse_axis(zone_axis)
+        seen = None if example is None else look(example, pixel_size)
+        write_recipe(name, cif, axis, out, example=seen, overwrite=overwrite)
+        console.say(f"recipe in {out}; now: emprior simulate {out} --preview")
+
+
+@app.command()
 def train(
     recipe: RecipeFile,
     out: Annotated[
