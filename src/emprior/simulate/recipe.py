@@ -90,7 +90,7 @@ class ViewRanges(Recipe):
     """The pixel grid: its nominal size, and how each image departs from it."""
 
     shape: tuple[Annotated[int, Field(ge=8, le=8192)], Annotated[int, Field(ge=8, le=8192)]]
-    pixel_size: Annotated[float, Field(ge=0.01, le=0.4)]
+    pixel_size: Annotated[float, Field(ge=0.01, le=1.0)]
     """Nominal distance between pixels [Å]."""
     scale: Annotated[Range, within(0.5, 2)] = (0.97, 1.03)
     """Actual over nominal pixel size."""
