@@ -18,6 +18,7 @@ from emprior.errors import EmpriorError, OptionError
 
 if TYPE_CHECKING:
     from emprior.api import Denoised
+    from emprior.report.check import Judged
 
 _UsageError: Any = typer.BadParameter.__bases__[0]  # click's, or typer's own copy of click
 
@@ -70,6 +71,10 @@ NoiseOption = Annotated[
 PixelSize = Annotated[
     float | None,
     typer.Option(parser=float, metavar="Å", help="Where the file does not say, or is wrong."),
+]
+SignalOption = Annotated[
+    str | None,
+    typer.Option(metavar="N|TITLE", help="Which image of a file that holds several."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only warnings and errors.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing results.")]
@@ -143,10 +148,7 @@ def denoise(
         ),
     ] = "default",
     pixel_size: PixelSize = None,
-    signal: Annotated[
-        str | None,
-        typer.Option(metavar="N|TITLE", help="Which image of a file that holds several."),
-    ] = None,
+    signal: SignalOption = None,
     seed: Annotated[
         int, typer.Option(parser=int, metavar="N", help="Same seed and file, same result.")
     ] = 0,
@@ -176,6 +178,13 @@ def denoise(
         Path | None,
         typer.Option(help="Write the standard deviation of each pixel; named as --out is."),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.html",
+            help="Check the answers against the data, as emprior check does; write a page of it.",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -188,7 +197,17 @@ def denoise(
     with _console(quiet) as console:
         from emprior.batch import Settings, denoise_file, expand, untold
         from emprior.denoisers.depth import DEEPEST
-        from emprior.io import ColumnsOfFrame, check_columns_output, plan_outputs, write_columns
+        from emprior.io import (
+            ColumnsOfFrame,
+            check_columns_output,
+            check_place,
+            plan_outputs,
+            write_columns,
+        )
+
+        if report is not None:
+            from emprior.report.check import Judged, write_check
+            from emprior.trust import DRAWN, check_files
 
         settings = Settings(
             method,
@@ -211,7 +230,11 @@ def denoise(
         if columns is not None:
             settings.check_tells("columns")
             check_columns_output(columns, sources, [*targets, *maps], overwrite=overwrite)
+        if report is not None:
+            taken = [*targets, *maps, *([columns] if columns is not None else [])]
+            check_place(report, sources, taken=taken, overwrite=overwrite)
         failed, found, answered = 0, [], []
+        judged: list[Judged] = []
         for number, (source, target) in enumerate(zip(sources, targets, strict=True), 1):
             task = source.name + (f" ({number} of {len(sources)})" if len(sources) > 1 else "")
             try:
@@ -238,6 +261,21 @@ def denoise(
                     for index, frame in enumerate(frames)
                     if frame.columns is not None
                 ]
+                if report is not None:
+                    left = DRAWN - sum(len(one.answers) for one in judged)
+                    checked = check_files(
+                        source,
+                        target,
+                        answers=[frame.image for frame in frames],
+                        signal=signal,
+                        noise=noise,
+                        pixel_size=pixel_size,
+                        drawn=left,
+                    )
+                    judged.append(Judged(checked, frames[:left]))
+        if report is not None and judged:
+            write_check(judged, report)
+            console.say(f"report → {report}")
         if columns is not None and found:
             write_columns(columns, found)
             console.say(f"{sum(len(frame.columns) for frame in found)} columns → {columns}")
@@ -266,6 +304,9 @@ def check(
     json: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write all that was found, for programs.")
     ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Write a page to look at.")
+    ] = None,
     noise: NoiseOption = "auto",
     pixel_size: PixelSize = None,
     false_alarm: Annotated[
@@ -276,6 +317,8 @@ def check(
             help="How often, at most, the true image may be called unsupported.",
         ),
     ] = 0.05,
+    signal: SignalOption = None,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Check a denoised micrograph, of any denoiser, against the noisy one.
@@ -283,8 +326,13 @@ def check(
     Ends with code 0 where nothing does, with 1 where something does, with 2 on errors.
     """
     with _console(quiet) as console:
-        from emprior.trust import check_files
+        from emprior.io import check_place
+        from emprior.trust import DRAWN, check_files
 
+        for place, other in ((json, report), (report, json)):
+            if place is not None:
+                taken = [other] if other is not None else []
+                check_place(place, [noisy, denoised], taken=taken, overwrite=overwrite)
         with console.progress(denoised.name) as progress:
             found = check_files(
                 noisy,
@@ -292,6 +340,8 @@ def check(
                 noise=noise,
                 pixel_size=pixel_size,
                 false_alarm=false_alarm,
+                signal=signal,
+                drawn=0 if report is None else DRAWN,
                 progress=progress,
             )
         for line in found.lines():
@@ -299,6 +349,11 @@ def check(
         if json is not None:
             found.write_json(json)
             console.say(f"details → {json}")
+        if report is not None:
+            from emprior.report.check import Judged, write_check
+
+            write_check([Judged(found)], report)
+            console.say(f"report → {report}")
         if not found.supported:
             raise typer.Exit(1)
 

@@ -5,7 +5,7 @@ that `plan_outputs` has checked. What each format keeps is told in ``docs/files.
 """
 
 from emprior.io.columns import ColumnsOfFrame, check_columns_output, write_columns
-from emprior.io.outputs import FORMATS, check_output, output_path, plan_outputs
+from emprior.io.outputs import FORMATS, check_output, check_place, output_path, plan_outputs
 from emprior.io.reading import read
 from emprior.io.sidecar import sidecar_path
 from emprior.io.signal import Axis, Signal, angstroms
@@ -19,6 +19,7 @@ __all__ = [
     "angstroms",
     "check_columns_output",
     "check_output",
+    "check_place",
     "output_path",
     "plan_outputs",
     "read",

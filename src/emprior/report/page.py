@@ -41,6 +41,8 @@ class Section:
         1 for a part of the report, 2 for a part of that.
     foot : Readable, optional
         Lines under the table, of the same columns, that are no rows of it: limits and references.
+    widget : str
+        HTML that is put in as it stands.
     """
 
     title: str
@@ -49,7 +51,14 @@ class Section:
     figure: bytes | None = None
     level: int = 1
     foot: Readable | None = None
+    widget: str = ""
 
+
+# Browsers then refuse to load anything from elsewhere, whatever slips into the page.
+_ALONE = (
+    '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
+    "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">"
+)
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem }
@@ -67,8 +76,8 @@ def html_page(title: str, sections: Sequence[Section]) -> str:
     heads = [(i, section) for i, section in enumerate(sections) if section.level == 1]
     links = "".join(f'<a href="#part-{i}">{escape(s.title)}</a>' for i, s in heads)
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}'
-        f"</title><style>{_STYLE}</style></head><body>\n<h1>{escape(title)}</h1>\n"
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">{_ALONE}'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>\n<h1>{escape(title)}</h1>\n"
         f"<nav>{links}</nav>\n"
         + "\n".join(line for i, section in enumerate(sections) for line in _html(i, section))
         + "\n</body></html>\n"
@@ -84,6 +93,7 @@ def _html(number: int, section: Section) -> Iterator[str]:
     if section.figure:
         data = base64.b64encode(section.figure).decode()
         yield f'<img alt="{escape(section.title)}" src="data:image/png;base64,{data}">'
+    yield section.widget
     if table := section.table:
         best = {column: table.best(column) for column in table.columns}
         head = "".join(f"<th>{escape(column)}</th>" for column in table.columns)

@@ -5,8 +5,18 @@ variance and skewness in each pixel, and independent between pixels. Each test l
 which it is not.
 """
 
-from emprior.trust.check import FALSE_ALARM, Check, check
-from emprior.trust.files import CheckedFiles, check_files
+from emprior.trust.check import FALSE_ALARM, Check, Maps, check
+from emprior.trust.files import DRAWN, CheckedFiles, check_files
 from emprior.trust.findings import Finding, Region
 
-__all__ = ["FALSE_ALARM", "Check", "CheckedFiles", "Finding", "Region", "check", "check_files"]
+__all__ = [
+    "DRAWN",
+    "FALSE_ALARM",
+    "Check",
+    "CheckedFiles",
+    "Finding",
+    "Maps",
+    "Region",
+    "check",
+    "check_files",
+]

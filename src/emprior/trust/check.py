@@ -26,6 +26,24 @@ best, √(2/N); measured on crystals beside vacuum (docs/noise.md)."""
 
 
 @dataclass(frozen=True, eq=False)
+class Maps:
+    """What a check has looked at, pixel by pixel.
+
+    Attributes
+    ----------
+    noisy, denoised : (H, W) ndarray
+    residual : Residual
+    scales : tuple of local.Scale
+        The residual seen through windows of several sizes.
+    """
+
+    noisy: NDArray[np.float64]
+    denoised: NDArray[np.float64]
+    residual: Residual
+    scales: tuple[local.Scale, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Check:
     """What noisy data say of a denoised image.
 
@@ -42,14 +60,15 @@ class Check:
         Tests of the whole image.
     regions : tuple of Region
         Places where the data contradict the denoised image, the most improbable first.
-    residual : Residual
-    scales : tuple of local.Scale
-        The residual seen through windows of several sizes.
+    pixel_size : float or None
+        [Å]
     columns : ColumnEvidence or None
         What the data say of each column in the image, where the pixel size is known and fine
         enough for columns.
     family : {"inside", "doubtful", "outside"} or None
         Whether a prior knows images of this kind, where one was asked.
+    maps : Maps or None
+        What was looked at, to be drawn; None where it was not kept.
     """
 
     supported: bool
@@ -58,10 +77,10 @@ class Check:
     evidence: tuple[str, ...]
     findings: tuple[Finding, ...]
     regions: tuple[Region, ...]
-    residual: Residual = field(repr=False)
-    scales: tuple[local.Scale, ...] = field(repr=False)
-    columns: ColumnEvidence | None = None
+    pixel_size: float | None = None
+    columns: ColumnEvidence | None = field(default=None, repr=False)
     family: str | None = None
+    maps: Maps | None = field(default=None, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the maps as plain values, ready for JSON."""
@@ -124,7 +143,8 @@ def check(
     check_false_alarm(false_alarm)
     micrograph, estimate = _pair(noisy, denoised, pixel_size)
     found, slack = _noise(noise, micrograph)
-    residual = Residual.of(micrograph.image.astype(np.float64), estimate, found.noise, slack)
+    pixels = micrograph.image.astype(np.float64)
+    residual = Residual.of(pixels, estimate, found.noise, slack)
     scales = local.scales(residual)
     findings = [
         *whole.tests(residual, micrograph.pixel_size),
@@ -135,7 +155,7 @@ def check(
     evidence = None
     if micrograph.pixel_size is not None and micrograph.pixel_size <= columns.COARSEST:
         about_columns, evidence = columns.examine(
-            micrograph.image.astype(np.float64),
+            pixels,
             estimate,
             found.noise,
             micrograph.pixel_size,
@@ -157,9 +177,9 @@ def check(
         evidence=found.evidence,
         findings=tuple(findings),
         regions=apart(*marked),
-        residual=residual,
-        scales=tuple(scales),
+        pixel_size=micrograph.pixel_size,
         columns=evidence,
+        maps=Maps(pixels, estimate, residual, tuple(scales)),
     )
 
 

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from numpy.typing import NDArray
 
 from emprior import __version__
 from emprior.errors import ImageError, InputError
 from emprior.files import replacing
 from emprior.identify import check_spec
-from emprior.io import read
+from emprior.io import Signal, read
 from emprior.micrograph import check_pixel_size
 from emprior.trust.check import FALSE_ALARM, Check, check, check_false_alarm, common_scale
 from emprior.trust.columns import COARSEST
 from emprior.trust.findings import Region
 
 _SAID = 8  # regions of a frame
+
+DRAWN = 12
+"""Frames of a file that are drawn in a report, at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,9 +133,12 @@ def check_files(
     noisy: Path,
     denoised: Path,
     *,
+    answers: Sequence[NDArray[Any]] | None = None,
+    signal: str | None = None,
     noise: str = "auto",
     pixel_size: float | None = None,
     false_alarm: float = FALSE_ALARM,
+    drawn: int = 0,
     progress: Callable[[float], None] = lambda share: None,
 ) -> CheckedFiles:
     """Check each frame of a denoised file; the false alarms are shared out among frames.
@@ -138,8 +147,14 @@ def check_files(
     ----------
     noisy, denoised : Path
         Any file that `emprior.read` reads.
+    answers : sequence of (H, W) ndarray, optional
+        The denoised frames, where they are at hand: then that file is not read.
+    signal : str, optional
+        Which image of a noisy file that holds several; see `emprior.read`.
     noise, pixel_size, false_alarm
         As for `emprior.check`.
+    drawn : int
+        Of how many frames, the first ones, the maps are kept to be drawn: they are large.
     progress : callable
         Called with the share of work done, from 0 to 1.
 
@@ -152,20 +167,19 @@ def check_files(
         check_pixel_size(pixel_size)
     check_false_alarm(false_alarm)
     check_spec(noise)
-    one, other = read(noisy), read(denoised)
-    if one.data.shape != other.data.shape:
-        raise ImageError(
-            f"{denoised} of shape {tuple(other.data.shape)} beside {noisy} of shape "
-            f"{tuple(one.data.shape)}",
-            expected="files of equal shape",
-            why="each pixel is compared with the one at its place",
-            fix="crop or resample one to the grid of the other; check that they belong together",
-        )
-    if pixel_size is None:
-        pixel_size = common_scale(one.pixel_size, other.pixel_size)
+    one = read(noisy, signal=signal)
+    if answers is None:
+        other = read(denoised)
+        _check_shapes(one, other)
+        if pixel_size is None:
+            pixel_size = common_scale(one.pixel_size, other.pixel_size)
+        estimates: Iterator[NDArray[Any]] = (pixels for _, pixels in other.frames())
+    else:
+        pixel_size = one.pixel_size if pixel_size is None else pixel_size
+        estimates = iter(answers)
     done: list[CheckedFrame] = []
-    for (index, pixels), (_, estimate) in zip(one.frames(), other.frames(), strict=True):
-        try:
+    for (index, pixels), estimate in zip(one.frames(), estimates, strict=True):
+        with _naming(noisy, denoised, index):
             found = check(
                 pixels,
                 estimate,
@@ -173,14 +187,32 @@ def check_files(
                 pixel_size=pixel_size,
                 false_alarm=1 - (1 - false_alarm) ** (1 / one.frame_count),
             )
-        except InputError as error:
-            frame = f", frame {', '.join(map(str, index))}" if index else ""
-            raise type(error)(
-                f"{noisy} and {denoised}{frame}: {error.got}",
-                expected=error.expected,
-                why=error.why,
-                fix=error.fix,
-            ) from error
-        done.append(CheckedFrame(index, found))
+        done.append(CheckedFrame(index, found if len(done) < drawn else replace(found, maps=None)))
         progress(len(done) / one.frame_count)
     return CheckedFiles(noisy, denoised, pixel_size, false_alarm, tuple(done))
+
+
+def _check_shapes(noisy: Signal, denoised: Signal) -> None:
+    shapes = tuple(noisy.data.shape), tuple(denoised.data.shape)
+    if shapes[0] != shapes[1]:
+        raise ImageError(
+            f"{denoised.path} of shape {shapes[1]} beside {noisy.path} of shape {shapes[0]}",
+            expected="files of equal shape",
+            why="each pixel is compared with the one at its place",
+            fix="crop or resample one to the grid of the other; check that they belong together",
+        )
+
+
+@contextmanager
+def _naming(noisy: Path, denoised: Path, index: tuple[int, ...]) -> Iterator[None]:
+    """Say in errors about pixels which files and frame they are of."""
+    try:
+        yield
+    except InputError as error:
+        frame = f", frame {', '.join(map(str, index))}" if index else ""
+        raise type(error)(
+            f"{noisy} and {denoised}{frame}: {error.got}",
+            expected=error.expected,
+            why=error.why,
+            fix=error.fix,
+        ) from error
