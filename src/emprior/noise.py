@@ -399,7 +399,7 @@ class ClippedPoisson(Poisson):
 class Hits(NoiseModel):
     r"""Means of pixels that show only whether they were hit: k of n, from `offset` to `maximum`.
 
-    .. math:: k \sim \mathrm{Binomial}(n, 1 - e^{-\lambda}), \qquad
+    .. math:: k \sim \mathrm{Binomial}(n, q\,(1 - e^{-\lambda})), \qquad
         \lambda = (\mathrm{clean} - \mathrm{offset}) / \mathrm{gain}
 
     Parameters
@@ -408,12 +408,15 @@ class Hits(NoiseModel):
         Of the pixels, as for `ClippedPoisson` with a ceiling of one electron.
     pixels : int
         n.
+    efficiency : float
+        q, the probability that a hit is shown, in (0, 1].
     """
 
     gain: float
     offset: float
     maximum: float
     pixels: int
+    efficiency: float = 1.0
 
     def __post_init__(self) -> None:
         if ClippedPoisson(self.gain, self.offset, self.maximum).ceiling > 1:
@@ -430,45 +433,59 @@ class Hits(NoiseModel):
                 why="they are what is averaged",
                 fix="give how many there are",
             )
+        if not 0 < self.efficiency <= 1:
+            raise OptionError(
+                f"an efficiency of {self.efficiency:g}",
+                expected="a probability above 0",
+                why="it is that of a hit to be shown",
+                fix="give 1 where all are shown",
+            )
 
-    def _rate(self, clean: Array) -> Array:
-        return array_namespace(clean).clip((clean - self.offset) / self.gain, min=_SMALLEST_RATE)
+    def _chance(self, clean: Array) -> tuple[Array, Array, Array]:
+        """Return the probabilities that a pixel shows a hit and that not, and d(former)/dλ."""
+        xp = array_namespace(clean)
+        rate = xp.clip((clean - self.offset) / self.gain, min=_SMALLEST_RATE)
+        none, q = xp.clip(xp.exp(-rate), min=1e-37), self.efficiency  # no logarithm of zero
+        return -q * xp.expm1(-rate), 1 - q + q * none, q * none
 
     def _hits(self, noisy: Array) -> Array:
         share = (noisy - self.offset) / (self.maximum - self.offset)
         return array_namespace(noisy).round(self.pixels * share)
 
     def mean(self, clean: Array) -> Array:
-        """Return offset + (maximum − offset)·(1 − e^−λ)."""
-        shown = self.maximum - self.offset
-        return self.offset - shown * array_namespace(clean).expm1(-self._rate(clean))
+        """Return offset + (maximum − offset)·P, P = q·(1 − e^−λ)."""
+        return self.offset + (self.maximum - self.offset) * self._chance(clean)[0]
 
     def variance(self, clean: Array) -> Array:
-        """Return (maximum − offset)²·(1 − e^−λ)·e^−λ / n."""
-        none = array_namespace(clean).exp(-self._rate(clean))
-        return (self.maximum - self.offset) ** 2 * (1 - none) * none / self.pixels
+        """Return (maximum − offset)²·P·(1 − P) / n."""
+        shown, hidden, _ = self._chance(clean)
+        return (self.maximum - self.offset) ** 2 * shown * hidden / self.pixels
 
     def sample(self, clean: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
         """Draw one noisy image."""
-        rate = self._rate(np.asarray(clean, np.float64))
-        hits = rng.binomial(self.pixels, -np.expm1(-rate)) / self.pixels
+        shown = self._chance(np.asarray(clean, np.float64))[0]
+        hits = np.asarray(rng.binomial(self.pixels, shown)) / self.pixels
         return (self.offset + (self.maximum - self.offset) * hits).astype(clean.dtype)
 
     def log_prob(self, noisy: Array, clean: Array) -> Array:
         """Return the log-probability of so many hits."""
-        xp, rate, hits = array_namespace(clean), self._rate(clean), self._hits(noisy)
+        xp, hits = array_namespace(clean), self._hits(noisy)
+        shown, hidden, _ = self._chance(clean)
         lgamma = _special(clean).gammaln
         ways = math.lgamma(self.pixels + 1) - lgamma(hits + 1) - lgamma(self.pixels - hits + 1)
-        return ways + hits * xp.log(-xp.expm1(-rate)) - (self.pixels - hits) * rate
+        return ways + hits * xp.log(shown) + (self.pixels - hits) * xp.log(hidden)
 
     def score(self, noisy: Array, clean: Array) -> Array:
-        """Return (k / (e^λ − 1) − (n − k)) / gain."""
-        xp, rate, hits = array_namespace(clean), self._rate(clean), self._hits(noisy)
-        return (hits / xp.expm1(rate) - (self.pixels - hits)) / self.gain
+        """Return (k / P − (n − k) / (1 − P))·dP/dλ / gain."""
+        hits = self._hits(noisy)
+        shown, hidden, slope = self._chance(clean)
+        # Each ratio by itself: dP/dλ and 1 − P vanish together where all pixels are hit.
+        return (hits * (slope / shown) - (self.pixels - hits) * (slope / hidden)) / self.gain
 
     def fisher(self, clean: Array) -> Array:
-        """Return n / (e^λ − 1) / gain²."""
-        return self.pixels / array_namespace(clean).expm1(self._rate(clean)) / self.gain**2
+        """Return n·(dP/dλ)² / (P·(1 − P)) / gain²; n / (e^λ − 1) / gain² where q = 1."""
+        shown, hidden, slope = self._chance(clean)
+        return self.pixels * (slope / shown) * (slope / hidden) / self.gain**2
 
     def cumulants(self, clean: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return those of a binomial share; with u = p(1 − p), u(1 − 2p)/n² and u(1 − 6u)/n³."""
@@ -482,6 +499,23 @@ class Hits(NoiseModel):
     def pooled(self, factor: int) -> Hits:
         """Return the hits among so many more pixels."""
         return dataclasses.replace(self, pixels=self.pixels * factor**2)
+
+
+@dataclass(frozen=True)
+class OtherHits(Hits):
+    r"""The hits that `Hits` of the same efficiency has not shown, of pixels where it shows none.
+
+    Where hits are shared out at random, one with probability q into a first frame and else into a
+    second, the second is empty where the first is not, and where the first shows none
+
+    .. math:: P = \frac{(1 - q)(1 - e^{-\lambda})}{1 - q\,(1 - e^{-\lambda})}
+    """
+
+    def _chance(self, clean: Array) -> tuple[Array, Array, Array]:
+        first, other, slope = super()._chance(clean)
+        share = 1 / self.efficiency - 1
+        hidden = slope / (self.efficiency * other)
+        return share * first / other, hidden, share * slope / other**2
 
 
 @dataclass(frozen=True)
@@ -559,6 +593,7 @@ NOISES: dict[str, type[NoiseModel]] = {
     "poisson": Poisson,
     "clipped-poisson": ClippedPoisson,
     "hits": Hits,
+    "other-hits": OtherHits,
     "poisson-gaussian": PoissonGaussian,
 }
 

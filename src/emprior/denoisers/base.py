@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emprior.found import FoundColumns, FoundOptics
+from emprior.found import Found
 from emprior.micrograph import Micrograph
 from emprior.noise import NoiseModel
 
@@ -23,20 +23,15 @@ class Estimate:
     ----------
     image : (H, W) ndarray
         Estimate of the unclipped mean, in the units of the micrograph.
-    sd : (H, W) ndarray, optional
-        Standard deviation of the estimate, where the method has one.
     trace : mapping
         How the answer was found: plain values and lists, ready for JSON.
-    columns : FoundColumns, optional
-    optics : FoundOptics, optional
-        What the frame shows, where the method tells it.
+    find : callable, optional
+        Tells what the frame shows, where the method can. It takes time, so it waits until asked.
     """
 
     image: NDArray[np.floating]
-    sd: NDArray[np.floating] | None = None
     trace: Mapping[str, Any] = field(default_factory=dict)
-    columns: FoundColumns | None = None
-    optics: FoundOptics | None = None
+    find: Callable[[], Found] | None = None
 
 
 class Denoiser(ABC):

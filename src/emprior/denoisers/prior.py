@@ -18,7 +18,7 @@ from emprior.denoisers.residual import explain
 from emprior.denoisers.structure import structure
 from emprior.device import choose_device
 from emprior.errors import OptionError
-from emprior.generators import ColumnEncoder
+from emprior.generators import ColumnEncoder, ColumnGenerator
 from emprior.grid import blend
 from emprior.inversion import (
     SEARCHES,
@@ -87,13 +87,12 @@ class Prior(Denoiser):
     ) -> Estimate:
         """Estimate the unclipped mean of a micrograph, and what it shows; all as for `fit`."""
         estimate, fits = self.fit(micrograph, noise, rng, found)
-        pixel_size = micrograph.pixel_size or NATIVE_PIXEL_SIZE
         # At first sight nothing is at its most probable yet, and errors about it mean nothing.
         searched = reaches(self.depth, "inversion")
-        told = structure(fits, micrograph, noise, pixel_size) if searched else None
-        if told is None:
+        if not (searched and all(isinstance(f.pose.generator, ColumnGenerator) for f in fits)):
             return estimate
-        return replace(estimate, sd=told.deviation, columns=told.columns, optics=told.optics)
+        pixel_size = micrograph.pixel_size or NATIVE_PIXEL_SIZE
+        return replace(estimate, find=lambda: structure(fits, micrograph, noise, pixel_size))
 
     def fit(
         self,

@@ -27,8 +27,9 @@ from numpy.polynomial.hermite_e import hermegauss
 from numpy.typing import NDArray
 from scipy import ndimage, special
 from scipy.interpolate import PchipInterpolator
+from scipy.stats import binom
 
-from emprior.noise import ClippedPoisson, Gaussian, NoiseModel, Poisson, PoissonGaussian
+from emprior.noise import ClippedPoisson, Gaussian, Hits, NoiseModel, Poisson, PoissonGaussian
 
 Values = NDArray[np.floating]
 
@@ -152,6 +153,8 @@ def _expectation(f: Any, noise: NoiseModel, clean: Values, count: int) -> tuple[
     """Return mean and variance of f(mean of `count` noisy pixels) at each clean value."""
     spread = np.sqrt(noise.variance(clean) / count)[:, None]
     moments = _moments(f, noise.mean(clean)[:, None] + spread * _NODES, _WEIGHTS)
+    if isinstance(noise, Hits) and noise.pixels * count <= _LONGEST:
+        moments = _moments(f, *_hits(noise, clean, count))
     if isinstance(noise, (Poisson, PoissonGaussian)):
         rate = (clean - noise.offset) / noise.gain
         few = (rate >= 0) & (rate * count <= _MANY)
@@ -183,6 +186,14 @@ def _outcomes(noise: Poisson | PoissonGaussian, rate: Values, count: int) -> tup
         values = np.add.outer(values, noise.sigma / np.sqrt(count) * _NODES).ravel()
         probability = (probability[..., None] * _WEIGHTS).reshape(len(rate), -1)
     return values, probability
+
+
+def _hits(noise: Hits, clean: Values, count: int) -> tuple[Values, Values]:
+    pixels = noise.pixels * count
+    hits = np.arange(pixels + 1)
+    values = noise.offset + (noise.maximum - noise.offset) / pixels * hits
+    chance = (noise.mean(clean) - noise.offset) / (noise.maximum - noise.offset)
+    return values, binom.pmf(hits, pixels, chance[:, None])
 
 
 def _clipped_sum(noise: ClippedPoisson, rate: Values, count: int) -> Values:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.func import jacrev
 
 from emprior.denoisers.pose import pooling
-from emprior.found import FoundColumns, FoundOptics, Measured
+from emprior.found import Found, FoundColumns, FoundOptics, Measured
 from emprior.generators import ColumnGenerator
 from emprior.grid import Tile, blend
 from emprior.inversion import laplace
@@ -39,15 +39,6 @@ _AVERAGED = 2  # of the generator's pixels, for derivatives: a quarter of the pr
 _NEAR = 0.5  # Å; columns of two windows that stand nearer along both axes are one
 
 
-class Structure(NamedTuple):
-    """What was found in a frame."""
-
-    columns: FoundColumns
-    optics: FoundOptics
-    deviation: Floats
-    """(H, W) standard deviation of the denoised image, in its units."""
-
-
 class _Window(NamedTuple):
     """What was found in one window; positions in pixels of the frame, deviations in Å."""
 
@@ -63,13 +54,13 @@ class _Window(NamedTuple):
 
 def structure(
     fits: list[Fit], micrograph: Micrograph, noise: NoiseModel, pixel_size: float
-) -> Structure | None:
+) -> Found:
     """Return what fits of a micrograph say of the specimen.
 
     Parameters
     ----------
     fits : list of Fit
-        Of all windows of the micrograph.
+        Of all windows of the micrograph, by a generator of columns.
     micrograph : Micrograph
     noise : NoiseModel
     pixel_size : float
@@ -77,8 +68,7 @@ def structure(
 
     Returns
     -------
-    Structure or None
-        None for priors whose latent numbers are no columns.
+    Found
 
     Notes
     -----
@@ -90,8 +80,6 @@ def structure(
     Of overlapping windows each answers for the columns nearest to its middle; the optics are
     averaged.
     """
-    if not all(isinstance(fit.pose.generator, ColumnGenerator) for fit in fits):
-        return None
     tiles = [fit.pose.windows[0] for fit in fits]
     windows = [_window(fit, micrograph, noise, pixel_size) for fit in fits]
     mine = _shared(tiles, [window.points for window in windows], micrograph.shape, pixel_size)
@@ -115,7 +103,7 @@ def structure(
     )
     optics = FoundOptics.mean([window.optics for window in windows])
     deviation = blend(micrograph.shape, tiles, [window.deviation for window in windows])
-    return Structure(columns, optics, deviation)
+    return Found(columns, optics, deviation)
 
 
 def _window(fit: Fit, micrograph: Micrograph, noise: NoiseModel, pixel_size: float) -> _Window:
