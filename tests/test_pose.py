@@ -360,6 +360,17 @@ def test_each_depth_comes_nearer_to_the_data(seer, crystal):
     assert left[1] > 1.05 * left[2]
 
 
+def test_the_mean_is_over_columns_that_are_doubted(seer, crystal):
+    """This encoder has learnt nothing, and loud data leave its doubts."""
+    frame, noise = crystal[0], Gaussian(2.0)
+    one, mean, again = (
+        Prior(prior=seer, depth=depth)(frame, noise, np.random.default_rng(0)).image
+        for depth in ("residual", "mean", "mean")
+    )
+    assert (mean != one).any()
+    np.testing.assert_array_equal(mean, again)
+
+
 def test_the_default_is_the_deepest(seer, crystal):
     answers = [
         denoiser(*crystal, np.random.default_rng(0)).image

@@ -101,21 +101,6 @@ def test_only_columns_within_the_frame_are_told():
     assert (where < np.array(small) - 0.5).all()
 
 
-def test_a_column_that_lost_its_atoms_is_improbable():
-    generator = generator_of()
-    M = len(generator.scene.rows)
-    z = torch.zeros(generator.latent_dim).double()
-    z[12 + 2 * M] = -9.0  # the first column, of the particle: down by exp(−0.35 · 9)
-    probability = torch.full((M,), 0.8)
-    frame = Micrograph(np.random.default_rng(0).random(FIELD), PIXEL_SIZE)
-    fit = fit_of(generator, whole(FIELD), z, probability)
-    columns = structure([fit], frame, Gaussian(0.02), PIXEL_SIZE).columns
-    assert columns.atoms[0] < 0.2
-    assert columns.probability[0] < 0.2
-    odds = (0.8 / 0.2) ** 2  # of 4 to 1 twice over, as validation shows
-    assert columns.probability[1:].max() == pytest.approx(odds / (1 + odds), abs=1e-3)
-
-
 # -------------------------------------------------------------------------------------- deviations
 
 

@@ -254,3 +254,13 @@ def test_the_command_line_takes_it(blur, tmp_path):
     result = CliRunner().invoke(app, ["denoise", str(source), "-o", str(target), *options])
     assert result.exit_code == 0, result.output
     assert read(target).data.shape == (64, 72)
+
+
+def test_weights_that_were_replaced_are_read_again(blur, unet, tmp_path):
+    path, rng = tmp_path / "weights.safetensors", np.random.default_rng(0)
+    answers = []
+    for source in (blur, unet, blur):
+        path.write_bytes(source.read_bytes())
+        answers.append(Supervised(path, "cpu")(noisy(SMALL, Gaussian(0.1)), Gaussian(0.1), rng))
+    np.testing.assert_array_equal(answers[0].image, answers[2].image)
+    assert (answers[0].image != answers[1].image).any()

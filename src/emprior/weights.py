@@ -142,7 +142,7 @@ def read_card(name_or_path: str | Path) -> Card:
     WeightsError
         As `load`.
     """
-    path = _resolve(name_or_path)
+    path = locate(name_or_path)
     return _parse(path, _read(path))[0]
 
 
@@ -186,7 +186,7 @@ def load(name_or_path: str | Path = "default") -> tuple[Stored, Card]:
     import emprior.regressors  # noqa: F401 - all enter their architectures
     from emprior.stored import Stored
 
-    path = _resolve(name_or_path)
+    path = locate(name_or_path)
     content = _read(path)
     card, header = _parse(path, content)
     try:
@@ -221,8 +221,14 @@ def load(name_or_path: str | Path = "default") -> tuple[Stored, Card]:
     return generator.eval().requires_grad_(False), card
 
 
-def _resolve(name_or_path: str | Path) -> Path:
-    """Return the file of a prior."""
+def locate(name_or_path: str | Path = "default") -> Path:
+    """Return the file of a prior.
+
+    Raises
+    ------
+    WeightsError
+        If there is none.
+    """
     shipped = names()
     name = DEFAULT if name_or_path == "default" else str(name_or_path)
     if name in shipped:

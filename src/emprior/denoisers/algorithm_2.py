@@ -10,14 +10,12 @@ import numpy as np
 import torch
 
 from emprior.denoisers.base import Denoiser, Estimate
-from emprior.denoisers.networks import NATIVE_PIXEL_SIZE, check_network
+from emprior.denoisers.networks import NATIVE_PIXEL_SIZE, check_network, network
 from emprior.denoisers.pose import FACE_VALUE, pose
-from emprior.device import choose_device
 from emprior.grid import Tile, blend
 from emprior.inversion import SEARCHES, Exposure, invert
 from emprior.micrograph import Micrograph
 from emprior.noise import Gaussian, NoiseModel
-from emprior.weights import load
 
 
 @dataclass(frozen=True)
@@ -51,14 +49,13 @@ class AlgorithmTwo(Denoiser):
     ) -> Estimate:
         """Estimate by the image in the generator's range that is nearest to the noisy one."""
         check_network("algorithm-2", self.prior)
-        network = load(self.prior)[0]
-        network = network.to(choose_device(self.device))
-        pitch = (micrograph.pixel_size or NATIVE_PIXEL_SIZE) / network.pixel_size
+        stored = network(self.prior, self.device)[0]
+        pitch = (micrograph.pixel_size or NATIVE_PIXEL_SIZE) / stored.pixel_size
         windows: list[Tile] = []
         images: list[np.ndarray] = []
         passes = 0
         face_value = FACE_VALUE[0] < micrograph.image.mean() < FACE_VALUE[1]
-        poses = pose(network, micrograph, noise, pitch)
+        poses = pose(stored, micrograph, noise, pitch)
         for number, posed in enumerate(poses):
             exposure = Exposure() if face_value else replace(posed.exposure, free=0)
             squared = Gaussian(exposure.unit * 2**-0.5)  # log-density: the squared error

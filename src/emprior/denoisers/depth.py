@@ -18,7 +18,7 @@ inversion
 residual
     What that leaves unexplained and cannot be noise is added (`residual.explain`).
 mean
-    The mean over what the data leave possible; for now the same as residual.
+    The mean over images with and without the columns that may not be there (`presence.draws`).
 """
 
 DEEPEST = DEPTHS[-1]

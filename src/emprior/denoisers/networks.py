@@ -1,18 +1,36 @@
-"""Which stored networks which method can use."""
+"""Which stored networks which method can use, and those in use."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 from emprior.denoisers.depth import DEEPEST, reaches
+from emprior.device import choose_device
 from emprior.errors import OptionError, WeightsError
 from emprior.generators import ColumnEncoder, Generator
 from emprior.regressors import Regressor
 from emprior.stored import ARCHITECTURES, Stored
-from emprior.weights import read_card
+from emprior.weights import Card, load, locate, read_card
 
 NATIVE_PIXEL_SIZE = 0.0489
 """Å per pixel of the micrographs that the paper and the shipped priors were trained for."""
+
+
+def network(name: str | Path, device: str = "auto") -> tuple[Stored, Card]:
+    """Return weights as `emprior.weights.load` does, on a device, and not twice for a file.
+
+    To build a network takes as long as some steps of a search. It is shared: leave it as it is.
+    """
+    path = locate(name)
+    version = path.stat()
+    return _network(path, (version.st_mtime_ns, version.st_size), device)
+
+
+@lru_cache(maxsize=2)
+def _network(path: Path, version: tuple[int, int], device: str) -> tuple[Stored, Card]:
+    stored, card = load(path)
+    return stored.to(choose_device(device)), card
 
 
 def check_network(method: str, name: str | Path, depth: str = DEEPEST) -> None:
@@ -46,9 +64,9 @@ def check_network(method: str, name: str | Path, depth: str = DEEPEST) -> None:
         return
     card = read_card(name)
     kind = card.architecture.get("type")
-    network = ARCHITECTURES.get(str(kind), Stored)
-    regressor = issubclass(network, Regressor)
-    if method == "algorithm-2" and not issubclass(network, Generator):
+    architecture = ARCHITECTURES.get(str(kind), Stored)
+    regressor = issubclass(architecture, Regressor)
+    if method == "algorithm-2" and not issubclass(architecture, Generator):
         raise WeightsError(
             f"{name}: a network of the type {kind!r}",
             expected="a generator",
@@ -62,7 +80,7 @@ def check_network(method: str, name: str | Path, depth: str = DEEPEST) -> None:
             why="the method 'prior' searches the latent vectors of a generator; this has none",
             fix="denoise with the method 'supervised', or name another prior",
         )
-    if not (reaches(depth, "inversion") or issubclass(network, ColumnEncoder)):
+    if not (reaches(depth, "inversion") or issubclass(architecture, ColumnEncoder)):
         raise OptionError(
             f"{name}: a {kind}, which sees nothing, and a prior that is not to search",
             expected="an encoder, such as the default prior",

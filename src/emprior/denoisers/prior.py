@@ -12,11 +12,11 @@ from torch import Tensor
 
 from emprior.denoisers.base import Denoiser, Estimate
 from emprior.denoisers.depth import DEEPEST, Depth, reaches
-from emprior.denoisers.networks import NATIVE_PIXEL_SIZE, check_network
+from emprior.denoisers.networks import NATIVE_PIXEL_SIZE, check_network, network
 from emprior.denoisers.pose import Pose, pooling, pose
+from emprior.denoisers.presence import draws
 from emprior.denoisers.residual import explain
 from emprior.denoisers.structure import structure
-from emprior.device import choose_device
 from emprior.errors import OptionError
 from emprior.generators import ColumnEncoder, ColumnGenerator
 from emprior.grid import blend
@@ -31,7 +31,6 @@ from emprior.inversion import (
 )
 from emprior.micrograph import Micrograph
 from emprior.noise import NoiseModel
-from emprior.weights import load
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,14 +122,15 @@ class Prior(Denoiser):
                 fix="leave out the one or the other",
             )
         check_network("prior", self.prior, self.depth)
-        network, card = load(self.prior)
-        network = network.to(choose_device(self.device))
-        pitch = (micrograph.pixel_size or NATIVE_PIXEL_SIZE) / network.pixel_size
+        stored, card = network(self.prior, self.device)
+        pitch = (micrograph.pixel_size or NATIVE_PIXEL_SIZE) / stored.pixel_size
         if found is None:
-            poses = pose(network, micrograph, noise, pitch)
+            poses = pose(stored, micrograph, noise, pitch)
         else:
             poses = [fit.pose for fit in found]
         frame = micrograph, noise, pitch
+        # Nothing goes round Algorithm 2, nor round a generator whose own error is no detail.
+        told = self.search == "default" and isinstance(stored, ColumnEncoder)
         fits, images, statuses, passes = [], [], [], 0
         for number, posed in enumerate(poses):
 
@@ -148,10 +148,14 @@ class Prior(Denoiser):
                 latent = posed.first_sight(posed.problem(*frame)[0])
                 statuses += ["not searched"]
             progress(1.0)
-            problem, full = posed.problem(*frame)
-            with torch.no_grad():
-                images += list(problem.image(latent[:, None], full)[:, 0].cpu().numpy())
             fits.append(Fit(posed, latent))
+            problem, full = posed.problem(*frame)
+            drawn = latent[:, None]
+            if told and reaches(self.depth, "mean"):
+                assert posed.probability is not None
+                drawn = draws(problem, latent, posed.probability, rng)
+            with torch.no_grad():
+                images += list(problem.image(drawn, full).mean(1).cpu().numpy())
         windows = [window for posed in poses for window in posed.windows]
         trace = {
             "prior": str(self.prior),
@@ -164,8 +168,6 @@ class Prior(Denoiser):
             "latent": [z for fit in fits for z in fit.latent.tolist()],
         }
         image = blend(micrograph.shape, windows, images)
-        # Nothing goes round Algorithm 2, nor round a generator whose own error is no detail.
-        told = self.search == "default" and isinstance(network, ColumnEncoder)
         if told and reaches(self.depth, "residual"):
             image = explain(micrograph.image, image, noise, pooling(micrograph.shape, pitch))
         return Estimate(image.astype(np.float32), trace=trace), fits

@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
-from scipy.stats import norm
 from torch import Tensor
 from torch.func import jacrev
 
 from emprior.denoisers.pose import pooling
+from emprior.denoisers.presence import presence
 from emprior.found import Found, FoundColumns, FoundOptics, Measured
 from emprior.generators import ColumnGenerator
 from emprior.grid import Tile, blend
@@ -32,9 +32,7 @@ _COHERENT = 3.0
 What the generator draws wrongly it draws alike in all columns; numbers that all share are bent by
 it, those of one column hardly.
 """
-_BOLDER = 2.0  # power of the odds that the encoder gives a column, measured on validation
 _RANGE_ERROR = 3e-3  # what the best image of the generator lacks, root mean square: 51 dB
-_FEWEST = 0.5  # atoms that a column has to have
 _AVERAGED = 2  # of the generator's pixels, for derivatives: a quarter of the products, 2 % of an sd
 _NEAR = 0.5  # Å; columns of two windows that stand nearer along both axes are one
 
@@ -138,9 +136,7 @@ def _window(fit: Fit, micrograph: Micrograph, noise: NoiseModel, pixel_size: flo
     origin = np.array([tile.rows.start, tile.columns.start])
     points = (on_grid + 0.5 - field / 2) / pitch + np.array(shape) / 2 - 0.5 + origin
     atoms, atoms_sd = value[2 * M : 3 * M], sd[2 * M : 3 * M]
-    # Logarithms of numbers of atoms are normal; a column that lost its atoms is none.
-    some = norm.cdf(np.log(atoms / _FEWEST) * atoms / atoms_sd)
-    seen = fit.pose.probability.double().cpu().numpy()
+    there = presence(problem, fit.latent, fit.pose.probability)[0]
     elements = np.array([element.number for element in generator.elements])
     return _Window(
         points=points,
@@ -148,7 +144,7 @@ def _window(fit: Fit, micrograph: Micrograph, noise: NoiseModel, pixel_size: flo
         numbers=elements[generator.scene.element.cpu().numpy()],
         atoms=atoms,
         atoms_sd=atoms_sd,
-        probability=some * seen**_BOLDER / (seen**_BOLDER + (1 - seen) ** _BOLDER),
+        probability=there.double().cpu().numpy(),
         optics=FoundOptics(*map(Measured, value[3 * M :].tolist(), sd[3 * M :].tolist())),
         deviation=np.hypot(
             _on_pixels(posterior.deviation.cpu().numpy(), factor, shape),

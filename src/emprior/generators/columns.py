@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from emprior.generators.base import Generator
 from emprior.generators.multislice import Multislice, splat
@@ -175,6 +176,25 @@ class ColumnGenerator(Generator):
         area = self.image_shape[0] * self.image_shape[1] / 160**2
         optics = area * weight.new_tensor([7.0, 28.0, 28.0, 0.3, 1.0, 1.7])
         return torch.cat([lattices.flatten(), own, own, counts, optics])
+
+    def evidence(self, z: Tensor, information: Tensor) -> Tensor:
+        r"""Return by how much each column, (B, M), raises the posterior, in nats, roughly.
+
+        .. math:: n^2 / 2 \sigma_n^2 - u^2 / 2
+
+        of its n atoms, whose latent number is u, with what the data tell of each latent number by
+        itself, both (B, ≥ D), and as if images were linear in n.
+        """
+        M = len(self.scene.rows)
+        at = slice(12 + 2 * M, 12 + 3 * M)
+        typical = z.new_tensor([1.0 if e.through else e.typical for e in self.elements])
+        n = self.at(z[:, : self.latent_dim]).counts / typical[self.scene.element]
+        return ((n / self.count_sd) ** 2 * information[:, at] - z[:, at] ** 2) / 2
+
+    def filled(self, z: Tensor, share: Tensor) -> Tensor:
+        """Return latents (B, ≥ D) with each column's atoms multiplied by its share, (B, M)."""
+        M = len(self.scene.rows)
+        return z + F.pad(share.log() / self.count_sd, (12 + 2 * M, z.shape[1] - 12 - 3 * M))
 
     def at(self, z: Tensor) -> Scene:
         """Return the scenes of latent vectors (B, D); every field gains a leading axis B."""

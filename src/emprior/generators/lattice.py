@@ -113,10 +113,13 @@ def _connect(
     points: Floats, basis: Floats, kinds: NDArray[np.intp]
 ) -> tuple[NDArray[np.intp], Floats]:
     """Walk from point to point by lattice vectors; return part and cell of each."""
-    a, b = basis
-    moves = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)]
+    moves = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)])
     reach = _TOLERANCE * np.linalg.norm(basis, axis=1).min()
-    tree = cKDTree(points)
+    distance, near = cKDTree(points).query(points[:, None] + moves @ basis)  # (M, 8)
+    steps = [
+        list(zip(row[close].tolist(), moves[close], strict=True))
+        for row, close in zip(near, distance < reach, strict=True)
+    ]
     member, cells = np.full(len(points), -1), np.zeros((len(points), 2))
     part = 0
     for start in range(len(points)):
@@ -126,12 +129,11 @@ def _connect(
         while queue:
             here = queue.pop()
             size += 1
-            for i, j in moves:
-                distance, there = tree.query(points[here] + i * a + j * b)
-                if distance < reach and member[there] < 0 and kinds[there] == kinds[start]:
+            for there, move in steps[here]:
+                if member[there] < 0 and kinds[there] == kinds[start]:
                     member[there] = part
-                    cells[there] = cells[here] + (i, j)
-                    queue.append(int(there))
+                    cells[there] = cells[here] + move
+                    queue.append(there)
         if size < _FEWEST:
             member[member == part] = -2
         else:

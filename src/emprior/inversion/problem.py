@@ -258,10 +258,16 @@ class LatentProblem:
             (product,) = torch.autograd.grad(image, z, fisher * pushed, retain_graph=True)
             return (product + self.prior_weight * v) / self.pixels
 
-        information = fisher.mean((-2, -1))[..., None] * self._sensitivity
-        return Linearisation(
-            value, gradient, curvature, (information + self.prior_weight) / self.pixels
-        )
+        diagonal = self._information(fisher) + self.prior_weight
+        return Linearisation(value, gradient, curvature, diagonal / self.pixels)
+
+    @torch.no_grad()
+    def information(self, z: Tensor) -> Tensor:
+        """Return roughly what the data tell of each latent number by itself, (T, K, D)."""
+        return self._information(self.noise.fisher(self.image(z)))
+
+    def _information(self, fisher: Tensor) -> Tensor:
+        return fisher.mean((-2, -1))[..., None] * self._sensitivity
 
     @cached_property
     def _sensitivity(self) -> Tensor:
