@@ -489,7 +489,7 @@ class Hits(NoiseModel):
 
     def cumulants(self, clean: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return those of a binomial share; with u = p(1 − p), u(1 − 2p)/n² and u(1 − 6u)/n³."""
-        hit = -np.expm1(-self._rate(clean))
+        hit = self._chance(np.asarray(clean, np.float64))[0]
         unit, shown = hit * (1 - hit), self.maximum - self.offset
         return (
             shown**3 * unit * (1 - 2 * hit) / self.pixels**2,

@@ -60,6 +60,6 @@ def draws(problem: LatentProblem, latent: Tensor, seen: Tensor, rng: np.random.G
     there = presence(problem, latent, seen)
     # As many as the probability says, and one more in its share of the cases.
     ranks = rng.permuted(np.tile(np.arange(_DRAWS), (*there.shape, 1)), axis=-1)
-    ranks = torch.from_numpy(ranks + rng.random((*there.shape, 1))).to(there)
-    filled = torch.where(ranks / _DRAWS < there[..., None], 1.0, _GONE)  # (T, M, K)
+    level = torch.from_numpy((ranks + rng.random((*there.shape, 1))) / _DRAWS).to(there)
+    filled = torch.where(level < there[..., None], 1.0, _GONE)  # (T, M, K)
     return torch.stack([generator.filled(latent, share) for share in filled.unbind(-1)], dim=1)
