@@ -317,6 +317,13 @@ def check(
             help="How often, at most, the true image may be called unsupported.",
         ),
     ] = 0.05,
+    command: Annotated[
+        str | None,
+        typer.Option(
+            metavar="'TOOL {in} {out}'",
+            help="The denoiser as a program: run once on a part of the data, judged by the rest.",
+        ),
+    ] = None,
     signal: SignalOption = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -340,6 +347,7 @@ def check(
                 noise=noise,
                 pixel_size=pixel_size,
                 false_alarm=false_alarm,
+                command=command,
                 signal=signal,
                 drawn=0 if report is None else DRAWN,
                 progress=progress,

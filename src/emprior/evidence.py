@@ -81,7 +81,9 @@ class Advantage:
         return f"{self.mean:.2g} ± {self.error:.1g} nats a pixel"
 
 
-def hold_out(micrograph: Micrograph, noise: NoiseModel, rng: np.random.Generator) -> HeldOut:
+def hold_out(
+    micrograph: Micrograph, noise: NoiseModel, rng: np.random.Generator, share: float = _SEEN
+) -> HeldOut:
     """Share a frame out into one part to denoise and an independent one to judge by.
 
     Counted electrons are drawn into the one part or the other, three in four into the first: two
@@ -89,7 +91,7 @@ def hold_out(micrograph: Micrograph, noise: NoiseModel, rng: np.random.Generator
     with ε ~ N(0, σ²) are independent too; τ² = 1/3 gives the first three quarters of the
     information. Hits of pixels that show at most one are drawn apart as electrons are; where the
     first frame has one, the second holds nothing. For other noise one pixel of every 3 × 3 is
-    hidden.
+    hidden. `share` is what the first gets of electrons and of Gaussian information.
 
     Notes
     -----
@@ -99,16 +101,16 @@ def hold_out(micrograph: Micrograph, noise: NoiseModel, rng: np.random.Generator
     which at 0.45 electrons a pixel costs the pooled wavelet 0.8 dB.
     """
     if type(noise) is Poisson and (counts := whole_counts(micrograph, noise)) is not None:
-        first = rng.binomial(counts, _SEEN)
-        parts = (first, _SEEN), (counts - first, 1 - _SEEN)
+        first = rng.binomial(counts, share)
+        parts = (first, share), (counts - first, 1 - share)
         (seen, seen_noise), (test, test_noise) = (
-            (noise.offset + noise.gain / share * part, Poisson(noise.gain / share, noise.offset))
-            for part, share in parts
+            (noise.offset + noise.gain / got * part, Poisson(noise.gain / got, noise.offset))
+            for part, got in parts
         )
         way = "electrons drawn into two frames"
         return _everywhere(micrograph, seen, seen_noise, test, test_noise, way)
     if isinstance(noise, Gaussian):
-        tau = ((1 - _SEEN) / _SEEN) ** 0.5
+        tau = ((1 - share) / share) ** 0.5
         added = rng.normal(0, noise.sigma, micrograph.shape)
         seen, test = micrograph.image + tau * added, micrograph.image - added / tau
         wider, widest = (Gaussian(noise.sigma * (1 + t**2) ** 0.5) for t in (tau, 1 / tau))
@@ -116,7 +118,7 @@ def hold_out(micrograph: Micrograph, noise: NoiseModel, rng: np.random.Generator
         return _everywhere(micrograph, seen, wider, test, widest, way)
     if isinstance(noise, ClippedPoisson) and noise.ceiling == 1:
         return _draw_hits(micrograph, noise, rng)
-    return _hide_pixels(micrograph, noise, rng)
+    return hide_pixels(micrograph, noise, rng)
 
 
 def _draw_hits(micrograph: Micrograph, noise: ClippedPoisson, rng: np.random.Generator) -> HeldOut:
@@ -161,7 +163,8 @@ def _everywhere(
     return HeldOut(frame, noise, rows, columns, test.ravel(), test_noise, way)
 
 
-def _hide_pixels(micrograph: Micrograph, noise: NoiseModel, rng: np.random.Generator) -> HeldOut:
+def hide_pixels(micrograph: Micrograph, noise: NoiseModel, rng: np.random.Generator) -> HeldOut:
+    """Hide one pixel of every 3 × 3, so that what is seen has the noise of the whole frame."""
     H, W = (n // _BLOCK for n in micrograph.shape)
     held = rng.integers(_BLOCK**2, size=(H, W))
     donor = (held + rng.integers(1, _BLOCK**2, size=(H, W))) % _BLOCK**2

@@ -13,7 +13,7 @@ from emprior.api import Denoised
 from emprior.files import replacing
 from emprior.report.grids import Grid
 from emprior.report.page import Section, html_page
-from emprior.report.viewer import SCRIPT, STYLE, Pixels, grey, improbable, signed, viewer
+from emprior.report.viewer import SCRIPT, STYLE, Pixels, grey, improbable, plot, signed, viewer
 from emprior.trust import Check, CheckedFiles, Maps
 from emprior.trust.columns import ColumnEvidence
 from emprior.trust.findings import any_of
@@ -94,6 +94,7 @@ def _frame(check: Check, maps: Maps, title: str, answer: Denoised | None) -> Ite
     )
     if check.columns is not None and len(check.columns):
         yield from _columns(check.columns, title)
+    yield _held_out(check, title)
     if answer is not None:
         yield Section(f"{title}denoiser", _said(answer), level=2)
 
@@ -166,6 +167,31 @@ def _columns(found: ColumnEvidence, title: str) -> Iterator[Section]:
     )
     names = tuple(str(rank + 1) for rank in range(len(order)))
     yield Section(f"{title}columns", text, level=2, table=Grid(names, headings, cells))
+
+
+def _held_out(check: Check, title: str) -> Section:
+    heading = f"{title}held-out data"
+    found = check.held_out
+    if found is None:
+        told = check.to_dict()["held_out"]
+        return Section(heading, f"{told['way'].capitalize()}: {told['why']}.", level=2)
+    if found.rings is None:
+        return Section(heading, f"{found}.", level=2)
+    rings, size = found.rings, check.pixel_size
+    text = (
+        f"{found}. Below, the correlation in rings of the Fourier plane of what the denoiser makes "
+        "of one half with the raw other half, and what the true image would reach at this dose: "
+        "where the first falls short of the second, the image is not that of the data."
+    )
+    lines = {
+        "measured": rings.measured,
+        "expected at this dose": rings.expected,
+        "measured without Bragg peaks": rings.rest,
+        "expected without Bragg peaks": rings.rest_expected,
+    }
+    unit = "cycles a pixel" if size is None else "1/Å"
+    widget = plot(rings.frequency / (size or 1.0), lines, unit)
+    return Section(heading, text, level=2, widget=widget)
 
 
 def _said(answer: Denoised) -> str:

@@ -90,6 +90,31 @@ def viewer(
     )
 
 
+def plot(x: NDArray[np.floating], lines: Mapping[str, NDArray[np.floating]], unit: str) -> str:
+    """Return an SVG of named curves between 0 and 1 above x, which begins at 0."""
+    width, height, last = 500, 220, float(x.max())
+    parts = []
+    for i, (name, y) in enumerate(lines.items()):
+        colour = ("#0072B2", "#D55E00", "#56B4E9", "#E69F00")[i]
+        places = zip(width * x / last, height * (1 - np.clip(y, 0, 1)), strict=True)
+        path = " ".join(f"{right:.1f},{below:.1f}" for right, below in places)
+        parts.append(
+            f'<polyline fill="none" stroke="{colour}" points="{path}"/>'
+            f'<text x="{width - 240}" y="{14 + 16 * i}" fill="{colour}">{html.escape(name)}</text>'
+        )
+    for level in (0.0, 0.5, 1.0):
+        down = height * (1 - level)
+        parts.append(
+            f'<path d="M0 {down} H{width}" stroke="#ddd"/>'
+            f'<text x="-28" y="{down + 4}">{level:g}</text>'
+        )
+    parts.append(f'<text x="0" y="{height + 18}">0 to {last:.3g} {html.escape(unit)}</text>')
+    return (
+        f'<svg viewBox="-30 -10 {width + 40} {height + 35}" width="{width + 40}" font-size="13">'
+        f"{''.join(parts)}</svg>"
+    )
+
+
 def grey(image: NDArray[np.floating], share: float = 0.005) -> Pixels:
     """Return an image in grey between two of its quantiles, no larger than can be shown."""
     small = pool(image, max(1, -(-max(image.shape) // _MOST)))

@@ -16,9 +16,14 @@ from emprior.noise import NoiseModel, Poisson
 from emprior.trust import columns, local, whole
 from emprior.trust.columns import ColumnEvidence
 from emprior.trust.findings import Finding, Region, apart
+from emprior.trust.heldout import Denoiser, HeldOutEvidence, held_out_evidence
 from emprior.trust.residual import Residual
 
 FALSE_ALARM = 0.05
+_NOT_HELD_OUT = {
+    "way": "not possible",
+    "why": "it takes the denoiser itself, to be run on a part of the data (--command)",
+}
 _SCALES_AGREE = 0.01
 _READ = 4.0
 """Error of a variance that is read from a frame, over what the same pixels could tell of it at
@@ -65,6 +70,8 @@ class Check:
     columns : ColumnEvidence or None
         What the data say of each column in the image, where the pixel size is known and fine
         enough for columns.
+    held_out : HeldOutEvidence or None
+        How well the denoiser predicts data that it has not seen, where it was given.
     family : {"inside", "doubtful", "outside"} or None
         Whether a prior knows images of this kind, where one was asked.
     maps : Maps or None
@@ -79,6 +86,7 @@ class Check:
     regions: tuple[Region, ...]
     pixel_size: float | None = None
     columns: ColumnEvidence | None = field(default=None, repr=False)
+    held_out: HeldOutEvidence | None = None
     family: str | None = None
     maps: Maps | None = field(default=None, repr=False)
 
@@ -92,6 +100,7 @@ class Check:
             "noise": {**self.noise.to_dict(), "evidence": list(self.evidence)},
             "tests": {finding.name: finding.to_dict() for finding in self.findings},
             "columns": None if self.columns is None else self.columns.to_table(),
+            "held_out": _NOT_HELD_OUT if self.held_out is None else self.held_out.to_dict(),
         }
 
 
@@ -102,6 +111,7 @@ def check(
     noise: str | NoiseModel = "auto",
     pixel_size: float | None = None,
     false_alarm: float = FALSE_ALARM,
+    denoiser: Denoiser | None = None,
     seed: int = 0,
 ) -> Check:
     """Check a denoised image, of whatever denoiser, against the noisy one that it was made from.
@@ -118,6 +128,10 @@ def check(
         Distance between pixels in Å; goes before that of a Micrograph.
     false_alarm : float
         Probability, at most, of calling the true image unsupported; between 0 and 1.
+    denoiser : callable, optional
+        What made the denoised image: takes a `Micrograph`, returns (H, W) pixels in its units. It
+        is called once, with a part of the data, for evidence on the rest; that is told beside the
+        tests, which are of the denoised image alone.
     seed : int
         Of the frames that are drawn to know what true columns look like.
 
@@ -151,6 +165,7 @@ def check(
         local.places(scales, false_alarm),
         local.blocks(residual, false_alarm),
     ]
+    rng = np.random.default_rng(seed)
     about_columns: list[Finding] = []
     evidence = None
     if micrograph.pixel_size is not None and micrograph.pixel_size <= columns.COARSEST:
@@ -161,7 +176,7 @@ def check(
             micrograph.pixel_size,
             slack=slack,
             least=false_alarm,
-            rng=np.random.default_rng(seed),
+            rng=rng,
         )
     count = len(about_columns) + len(findings)
     specific, general = ([one.among(count) for one in some] for some in (about_columns, findings))
@@ -179,6 +194,7 @@ def check(
         regions=apart(*marked),
         pixel_size=micrograph.pixel_size,
         columns=evidence,
+        held_out=denoiser and held_out_evidence(micrograph, found.noise, denoiser, rng),
         maps=Maps(pixels, estimate, residual, tuple(scales)),
     )
 

@@ -15,10 +15,11 @@ from emprior import __version__
 from emprior.errors import ImageError, InputError
 from emprior.files import replacing
 from emprior.identify import check_spec
-from emprior.io import Signal, read
+from emprior.io import FORMATS, Signal, read
 from emprior.micrograph import check_pixel_size
 from emprior.trust.check import FALSE_ALARM, Check, check, check_false_alarm, common_scale
 from emprior.trust.columns import COARSEST
+from emprior.trust.command import Command
 from emprior.trust.findings import Region
 
 _SAID = 8  # regions of a frame
@@ -109,6 +110,8 @@ class CheckedFiles:
             said += [f"  {where}{region}" for region in frame.check.regions[:_SAID]]
             if (left := len(frame.check.regions) - _SAID) > 0:
                 said.append(f"  {where}and {left} more places")
+            if frame.check.held_out is not None:
+                said.append(f"  {where}{frame.check.held_out}")
         if all(frame.check.columns is None for frame in self.frames):
             said.append(
                 f"  columns were not looked at: that takes a pixel size of at most {COARSEST:g} Å "
@@ -134,6 +137,7 @@ def check_files(
     denoised: Path,
     *,
     answers: Sequence[NDArray[Any]] | None = None,
+    command: str | None = None,
     signal: str | None = None,
     noise: str = "auto",
     pixel_size: float | None = None,
@@ -149,6 +153,9 @@ def check_files(
         Any file that `emprior.read` reads.
     answers : sequence of (H, W) ndarray, optional
         The denoised frames, where they are at hand: then that file is not read.
+    command : str, optional
+        The denoiser as a program, as for `emprior.trust.command.Command`; run on a part of each
+        frame.
     signal : str, optional
         Which image of a noisy file that holds several; see `emprior.read`.
     noise, pixel_size, false_alarm
@@ -167,6 +174,7 @@ def check_files(
         check_pixel_size(pixel_size)
     check_false_alarm(false_alarm)
     check_spec(noise)
+    denoiser = None if command is None else _command(command, noisy, denoised)
     one = read(noisy, signal=signal)
     if answers is None:
         other = read(denoised)
@@ -185,11 +193,21 @@ def check_files(
                 estimate,
                 noise=noise,
                 pixel_size=pixel_size,
+                denoiser=denoiser,
                 false_alarm=1 - (1 - false_alarm) ** (1 / one.frame_count),
             )
         done.append(CheckedFrame(index, found if len(done) < drawn else replace(found, maps=None)))
         progress(len(done) / one.frame_count)
     return CheckedFiles(noisy, denoised, pixel_size, false_alarm, tuple(done))
+
+
+def _command(line: str, noisy: Path, denoised: Path) -> Command:
+    """Return the program, with files of the formats that it read and wrote."""
+
+    def suffix(path: Path) -> str:
+        return path.suffix if path.suffix.lower() in set(FORMATS) - {".png"} else ".tif"
+
+    return Command(line, suffix(noisy), denoised.suffix or suffix(noisy))
 
 
 def _check_shapes(noisy: Signal, denoised: Signal) -> None:

@@ -1,0 +1,135 @@
+"""Held-out evidence: what a denoiser makes of one half of the data, judged by the other."""
+
+import json
+import shlex
+import sys
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from strategies import lattice
+from test_cli import refused, run
+
+import emprior
+from emprior.errors import FileError, ImageError, OptionError
+from emprior.io import Signal, write
+from emprior.micrograph import Micrograph
+from emprior.noise import ClippedPoisson, Gaussian, Poisson
+from emprior.trust.command import Command
+
+SHAPE = (72, 88)
+PYTHON = shlex.quote(sys.executable)
+
+
+@pytest.fixture
+def truth():
+    return lattice(SHAPE, 0.1)
+
+
+def evidence(noise, truth, rng, denoiser):
+    noisy = noise.sample(truth, rng)
+    return emprior.check(noisy, truth, noise=noise, denoiser=denoiser).held_out
+
+
+@pytest.mark.parametrize("noise", [Gaussian(0.3), Poisson(0.1)], ids=str)
+def test_the_truth_predicts_unseen_data_best_and_reaches_the_expected_correlation(
+    noise, truth, rng
+):
+    found = evidence(noise, truth, rng, lambda seen: truth)
+    assert found.over_constant.is_clear
+    assert found.over_wavelet.mean > 0
+    rings = found.rings
+    off = (rings.measured - rings.expected) / rings.error
+    strong = rings.expected > 0.1
+    assert np.abs(off[strong]).max() < 4.5
+    assert rings.frequency.max() < 0.5
+
+
+def test_inventions_lower_the_correlation_below_what_is_expected(truth, rng):
+    ghosts = lattice(SHAPE, 0.1, spacing=1.9)
+    found = evidence(Poisson(0.1), truth, rng, lambda seen: ghosts)
+    rings = found.rings
+    strongest = np.argmax(rings.expected)
+    assert rings.measured[strongest] < rings.expected[strongest] - 4 * rings.error[strongest]
+    assert found.over_constant.mean < 0
+
+
+def test_the_denoiser_sees_half_of_the_electrons(truth, rng):
+    seen = []
+
+    def denoiser(micrograph):
+        seen.append(micrograph)
+        return truth
+
+    evidence(Poisson(0.1), truth, rng, denoiser)
+    (frame,) = seen
+    steps = frame.image / 0.2  # twice as many units for each electron that is left
+    np.testing.assert_allclose(steps, np.rint(steps), atol=1e-4)
+    assert frame.image.mean() == pytest.approx(truth.mean(), rel=0.02)
+
+
+def test_of_clipped_counts_pixels_are_hidden_and_there_are_no_rings(truth, rng):
+    found = evidence(ClippedPoisson(1.0, 0.0, 1.0), truth, rng, lambda seen: truth)
+    assert "hidden" in found.way
+    assert found.rings is None
+    assert abs(found.over_constant.mean) < 5 * found.over_constant.error
+
+
+def test_a_denoiser_that_loses_pixels_is_refused(truth, rng):
+    with pytest.raises(ImageError, match="an answer of shape"):
+        evidence(Poisson(0.1), truth, rng, lambda seen: truth[1:])
+    with pytest.raises(ImageError, match="NaN"):
+        evidence(Poisson(0.1), truth, rng, lambda seen: np.full(SHAPE, np.nan))
+
+
+# ---------------------------------------------------------------------------------------- programs
+
+_BLUR = (
+    "import sys; from scipy.ndimage import gaussian_filter as blur; import tifffile as t; "
+    "t.imwrite(sys.argv[2], blur(t.imread(sys.argv[1]), 4.0))"
+)
+
+
+@pytest.fixture
+def files(tmp_path, truth, rng):
+    noisy = np.float32(rng.poisson(10 * truth))
+    write(tmp_path / "noisy.tif", Signal.from_array(noisy, 0.1))
+    write(tmp_path / "blurred.tif", Signal.from_array(ndimage.gaussian_filter(noisy, 4.0), 0.1))
+    return tmp_path
+
+
+def test_any_program_can_be_judged(files):
+    out, page = files / "check.json", files / "check.html"
+    line = f"{PYTHON} -c {shlex.quote(_BLUR)} {{in}} {{out}}"
+    result = ("check", files / "noisy.tif", files / "blurred.tif", "--command", line)
+    said = run(*result, "--json", out, "--report", page, code=1)
+    assert "held out (electrons drawn into two frames)" in said
+    told = json.loads(out.read_text())["frames"][0]["held_out"]
+    assert told["nats_per_pixel_over_constant"]["mean"] > 0
+    assert len(told["rings"]["measured"]) == len(told["rings"]["frequency"])
+    assert "<polyline" in page.read_text()
+
+
+def test_without_the_denoiser_it_is_said_to_be_impossible(files):
+    out = files / "check.json"
+    run("check", files / "noisy.tif", files / "blurred.tif", "--json", out, code=1)
+    told = json.loads(out.read_text())["frames"][0]["held_out"]
+    assert told["way"] == "not possible"
+    assert "--command" in told["why"]
+
+
+@pytest.mark.parametrize("line", ["tool {in}", "tool {out}", "{in} {out}", "tool '{in} {out}", ""])
+def test_commands_that_name_no_files_are_refused(files, line):
+    refused(files, "check", files / "noisy.tif", files / "blurred.tif", "--command", line)
+
+
+def test_programs_that_fail_are_said_to(truth, rng):
+    frame = Micrograph(rng.poisson(truth) * 1.0, 0.1)
+    fails = f"{PYTHON} -c 'import sys; sys.exit(\"no licence\")' {{in}} {{out}}"
+    with pytest.raises(OptionError) as error:
+        Command(fails)(frame)
+    assert "no licence" in error.value.why
+    with pytest.raises(OptionError, match="failed"):
+        Command("/no/such/program {in} {out}")(frame)
+    with pytest.raises(FileError, match="wrote no out"):
+        Command(f"{PYTHON} -c pass {{in}} {{out}}")(frame)
