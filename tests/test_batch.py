@@ -1,6 +1,7 @@
 """Files in, files out: frames, provenance, lists of files."""
 
 import json
+import os
 import warnings
 
 import numpy as np
@@ -11,7 +12,7 @@ from toys import PIXEL_SIZE, toy_frame, toy_prior
 import emprior
 from emprior import batch
 from emprior.batch import Settings, denoise_file, expand
-from emprior.errors import EmpriorWarning, FileError, ImageError, OptionError
+from emprior.errors import EmpriorWarning, FileError, ImageError, OptionError, OutputError
 from emprior.io import Axis, Signal, read, write
 
 CLASSICAL = Settings(method="wavelet", noise="gaussian:0.1")
@@ -94,7 +95,90 @@ def test_a_shortage_of_memory_is_an_error_with_advice(stack, tmp_path, monkeypat
     monkeypatch.setattr(batch, "denoise", exhausted)
     with pytest.raises(ImageError, match="7 TiB") as caught:
         denoise_file(stack, tmp_path / "out.hspy", CLASSICAL)
-    assert "split the stack" in str(caught.value)
+    assert "crop the image" in str(caught.value)
+
+
+# ---------------------------------------------------------------------------- stopping and sharing
+
+
+def stopped_after(frames, monkeypatch):
+    """Have the denoiser stopped, as Ctrl-C does, when it has done some frames."""
+    done = []
+
+    def denoise(*args, **options):
+        if len(done) == frames:
+            raise KeyboardInterrupt
+        done.append(options["seed"])
+        return emprior.denoise(*args, **options)
+
+    monkeypatch.setattr(batch, "denoise", denoise)
+    return done
+
+
+def test_a_run_that_was_stopped_goes_on_and_ends_in_the_same_bytes(stack, tmp_path, monkeypatch):
+    denoise_file(stack, tmp_path / "whole.hspy", CLASSICAL)
+    stopped_after(2, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        denoise_file(stack, tmp_path / "out.hspy", CLASSICAL)
+    assert not (tmp_path / "out.hspy").exists()
+    left, said = stopped_after(9, monkeypatch), []
+    done = denoise_file(stack, tmp_path / "out.hspy", CLASSICAL, say=said.append)
+    assert left == [(0, 2)]
+    assert said == ["stack.hspy: 2 of 3 frames were done before"]
+    assert [one.method for one in done] == ["wavelet"] * 3
+    assert (tmp_path / "out.hspy").read_bytes() == (tmp_path / "whole.hspy").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"stack.hspy", "whole.hspy", "out.hspy"}
+
+
+@pytest.mark.parametrize("change", ["settings", "file"])
+def test_what_was_done_otherwise_is_done_anew(stack, tmp_path, monkeypatch, change):
+    stopped_after(2, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        denoise_file(stack, tmp_path / "out.hspy", CLASSICAL)
+    settings = CLASSICAL
+    if change == "settings":
+        settings = Settings(method="wavelet", noise="gaussian:0.2")
+    else:
+        os.utime(stack, ns=(0, 0))
+    left, said = stopped_after(9, monkeypatch), []
+    denoise_file(stack, tmp_path / "out.hspy", settings, say=said.append)
+    assert len(left) == 3
+    assert said == ["stack.hspy: what was done before had other settings, and is done anew"]
+
+
+def test_workers_find_what_one_process_does(tmp_path, prior, rng):
+    clean = np.stack([toy_frame(1), lattice((64, 64), PIXEL_SIZE), toy_frame(2)])
+    noisy = (clean + 0.1 * rng.standard_normal(clean.shape)).astype(np.float32)
+    write(tmp_path / "in.hspy", Signal.from_array(noisy, PIXEL_SIZE))
+    settings = Settings(noise="gaussian:0.1", prior=str(prior))
+    with pytest.warns(EmpriorWarning, match="frame 1: the prior does not know") as alone:
+        denoise_file(tmp_path / "in.hspy", tmp_path / "alone.hspy", settings)
+    shares = []
+    with pytest.warns(EmpriorWarning, match="frame 1: the prior does not know") as shared:
+        denoise_file(
+            tmp_path / "in.hspy",
+            tmp_path / "shared.hspy",
+            settings,
+            workers=2,
+            progress=shares.append,
+        )
+    assert len(alone) == len(shared) == 1
+    assert (tmp_path / "alone.hspy").read_bytes() == (tmp_path / "shared.hspy").read_bytes()
+    assert shares == pytest.approx([1 / 3, 2 / 3, 1, 1])
+
+
+def test_errors_of_workers_are_told_as_by_one_process(tmp_path, rng):
+    data = rng.standard_normal((3, 16, 16)).astype(np.float32)
+    data[1, 3, 4] = np.nan
+    write(tmp_path / "in.hspy", Signal.from_array(data, 0.1))
+    with pytest.raises(ImageError, match=r"in\.hspy, frame 1: 1 of 256 pixels are NaN"):
+        denoise_file(tmp_path / "in.hspy", tmp_path / "out.hspy", CLASSICAL, workers=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.hspy"]
+
+
+def test_a_scheduler_that_does_not_answer_is_an_error(stack, tmp_path):
+    with pytest.raises(OutputError, match="no dask scheduler answers"):
+        denoise_file(stack, tmp_path / "out.hspy", CLASSICAL, scheduler="nonsense")
 
 
 # -------------------------------------------------------------------------------------- pixel size

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emprior import __version__
 from emprior.api import Denoised, check_options, denoise
 from emprior.denoisers import LEARNED
 from emprior.denoisers.depth import DEEPEST, Depth, reaches
 from emprior.errors import EmpriorWarning, FileError, ImageError, InputError, OptionError
+from emprior.found import Found, FoundColumns, FoundOptics
 from emprior.io import Signal, read, write
 from emprior.micrograph import Micrograph, check_pixel_size
+from emprior.noise import NoiseModel
+from emprior.shelf import Shelf
+from emprior.weights import locate
+from emprior.workers import processes, spread
 
 Progress = Callable[[float], None]
 
@@ -61,6 +66,11 @@ class Settings:
         if self.pixel_size is not None:
             check_pixel_size(self.pixel_size)
 
+    @property
+    def tells(self) -> bool:
+        """Whether the method can tell columns and deviations."""
+        return self.method == "prior" and reaches(self.depth, "inversion")
+
     def check_tells(self, what: str) -> None:
         """Find out before any work whether the method can tell columns or deviations.
 
@@ -75,7 +85,7 @@ class Settings:
             If it never tells them.
         """
         asked = "the method 'prior' as it is without --fast"
-        if self.method != "prior" or not reaches(self.depth, "inversion"):
+        if not self.tells:
             raise OptionError(
                 f"{what} of "
                 + (f"the method {self.method!r}" if self.method != "prior" else "a first sight"),
@@ -130,9 +140,15 @@ def denoise_file(
     *,
     deviation: Path | None = None,
     overwrite: bool = False,
+    workers: int = 1,
+    scheduler: str | None = None,
     progress: Progress = lambda share: None,
+    say: Callable[[str], object] = lambda text: None,
 ) -> list[Denoised]:
     """Denoise every frame of one file into another.
+
+    Frames that are done are kept on the disk beside the target, in a hidden folder, until all are:
+    a run that was stopped, by whatever means, goes on there, and memory holds one frame.
 
     Parameters
     ----------
@@ -144,20 +160,26 @@ def denoise_file(
         frames whose answer has none.
     overwrite : bool
         Replace existing targets.
+    workers : int
+        Processes among which frames are shared out; 1 for this one alone.
+    scheduler : str, optional
+        Address of a running dask scheduler whose workers do it instead. The result is the same.
     progress : callable, optional
         Called with the share of work done, from 0 to 1.
+    say : callable, optional
+        Takes a line for people about frames that were done before.
 
     Returns
     -------
     list of Denoised
-        One for each frame, in order.
+        One for each frame, in order; their maps lie on the disk.
 
     Raises
     ------
     InputError
         If the file or a frame cannot be used; nothing is written then.
     OutputError
-        If the result cannot be written.
+        If the result cannot be written, or no scheduler answers.
 
     Warns
     -----
@@ -168,8 +190,10 @@ def denoise_file(
     signal = read(source, signal=settings.signal)
     if settings.pixel_size is not None:
         signal = _rescaled(signal, settings.pixel_size)
-    with _naming(source, ()):
+    try:
         pixel_size = signal.pixel_size
+    except InputError as error:
+        raise _named(error, str(source)) from error
     if signal.provenance is not None:
         warnings.warn(
             f"{source.name} has been denoised by emprior before: what noise is left is not what a "
@@ -179,17 +203,69 @@ def denoise_file(
         )
     if pixel_size is None:
         pixel_size = _assumed(source, settings)
-    with _naming(source, ()):
-        result = np.empty(signal.data.shape, np.float32)
-    done: list[Denoised] = []
-    for index, pixels in signal.frames():
-        finished = len(done)
+    maps = ("image", "deviation") if settings.tells else ("image",)
+    shelf = Shelf(target, signal.data.shape, _task(source, settings, pixel_size), maps)
+    total, before = signal.frame_count, len(shelf.told)
+    if shelf.discarded:
+        say(f"{source.name}: what was done before had other settings, and is done anew")
+    if before:
+        say(f"{source.name}: {before} of {total} frames were done before")
+    left = [index for index in np.ndindex(*signal.data.shape[:-2]) if index not in shelf.told]
+    jobs = ((source, index, signal.frame(index), pixel_size, settings) for index in left)
+    try:
+        if workers == 1 and scheduler is None:
+            for done, job in enumerate(jobs, before):
+                _keep(shelf, _answer(*job, lambda share, d=done: progress((d + share) / total)))  # type: ignore[misc]
+        elif left:
+            with processes(min(workers, len(left)), scheduler) as client:
+                for done, answer in enumerate(spread(client, _answer, jobs), before + 1):
+                    _keep(shelf, answer)
+                    progress(done / total)
+    except InputError:
+        shelf.clear()  # a second run would end the same
+        raise
+    progress(1.0)
+    frames = [_restored(shelf, index, pixel_size) for index in np.ndindex(*signal.data.shape[:-2])]
+    provenance = _provenance(source, settings, pixel_size, frames)
+    if deviation is not None:
+        if all(frame.find is None for frame in frames):
+            why = untold(frame.method for frame in frames)
+            warnings.warn(f"{deviation} is not written: {why}", EmpriorWarning, stacklevel=2)
+        else:
+            how = {**provenance, "shows": "standard deviation"}
+            spread_map = signal.with_data(shelf.map("deviation"))
+            write(deviation, spread_map, provenance=how, overwrite=overwrite)
+    write(target, signal.with_data(shelf.map("image")), provenance=provenance, overwrite=overwrite)
+    shelf.clear()
+    return frames
 
-        def advance(share: float, finished: int = finished) -> None:
-            progress((finished + share) / signal.frame_count)
 
-        with _naming(source, index):
-            denoised = denoise(
+@dataclass(frozen=True, eq=False)
+class _Answer:
+    """What became of one frame, as it travels from a worker."""
+
+    source: Path
+    index: tuple[int, ...]
+    image: NDArray[np.float32]
+    deviation: NDArray[np.float32] | None
+    told: dict[str, Any]
+    warnings: list[tuple[str, type[Warning]]]
+
+
+def _answer(
+    source: Path,
+    index: tuple[int, ...],
+    pixels: NDArray[Any],
+    pixel_size: float | None,
+    settings: Settings,
+    progress: Progress | None = None,
+) -> _Answer:
+    """Denoise one frame; errors and warnings say which file and frame they are of."""
+    name = _name(source, index)
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", EmpriorWarning)
+            done = denoise(
                 Micrograph(pixels, pixel_size),
                 noise=settings.noise,
                 method=settings.method,
@@ -199,25 +275,76 @@ def denoise_file(
                 seed=(settings.seed, *index),
                 force=settings.force,
                 device=settings.device,
-                progress=advance,
+                progress=progress,
             )
-        result[index] = denoised.image
-        done.append(denoised)
-        advance(1.0)
-    provenance = _provenance(source, settings, pixel_size, done)
-    if deviation is not None:
-        if all(frame.deviation is None for frame in done):
-            why = untold(frame.method for frame in done)
-            warnings.warn(f"{deviation} is not written: {why}", EmpriorWarning, stacklevel=2)
-        else:
-            deviations = np.full(signal.data.shape, np.nan, np.float32)
-            for (index, _), frame in zip(signal.frames(), done, strict=True):
-                if frame.deviation is not None:
-                    deviations[index] = frame.deviation
-            how = {**provenance, "shows": "standard deviation"}
-            write(deviation, signal.with_data(deviations), provenance=how, overwrite=overwrite)
-    write(target, signal.with_data(result), provenance=provenance, overwrite=overwrite)
-    return done
+            told: dict[str, Any] = {
+                "method": done.method,
+                "noise": done.noise.to_dict(),
+                "evidence": list(done.evidence),
+                "seconds": done.seconds,
+                "trace": dict(done.trace),
+            }
+            told |= _structure(done)
+    except InputError as error:
+        raise _named(error, name) from error
+    except MemoryError as error:
+        raise ImageError(
+            f"{name}: not enough memory ({error or 'the system has no more'})",
+            expected="frames that fit into memory, several times over",
+            why="each is denoised as a whole",
+            fix="crop the image, or use a machine with more memory",
+        ) from error
+    said = [(str(warning.message), warning.category) for warning in caught]
+    return _Answer(source, index, done.image, done.deviation, told, said)
+
+
+def _keep(shelf: Shelf, answer: _Answer) -> None:
+    maps = {"image": answer.image, "deviation": answer.deviation}
+    if answer.deviation is None:
+        maps["deviation"] = np.full(answer.image.shape, np.nan, np.float32)
+    shelf.put(answer.index, answer.told, **maps)  # type: ignore[arg-type]
+    for text, category in answer.warnings:
+        name = _name(answer.source, answer.index)
+        ours = issubclass(category, EmpriorWarning)
+        warnings.warn(f"{name}: {text}" if ours else text, category, stacklevel=3)
+
+
+def _restored(shelf: Shelf, index: tuple[int, ...], pixel_size: float | None) -> Denoised:
+    """Return what is kept of a frame."""
+    told = shelf.told[index]
+
+    def find() -> Found:
+        assert pixel_size is not None  # without, none is told
+        columns = FoundColumns.from_table(told["columns"], pixel_size)
+        optics = FoundOptics.from_dict(told["optics"])
+        return Found(columns, optics, shelf.map("deviation")[index])
+
+    return Denoised(
+        image=shelf.map("image")[index],
+        method=told["method"],
+        noise=NoiseModel.from_dict(told["noise"]),
+        evidence=tuple(told["evidence"]),
+        seconds=told["seconds"],
+        trace=told["trace"],
+        find=find if "columns" in told else None,
+    )
+
+
+def _task(source: Path, settings: Settings, pixel_size: float | None) -> dict[str, Any]:
+    """Return all that the frames' results depend on."""
+    files = [source]
+    if settings.method == "nearest":
+        files.append(Path(settings.prior))
+    elif settings.method in LEARNED:
+        files.append(locate(settings.prior))
+    return {
+        "version": __version__,
+        "files": [
+            [str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] for file in files
+        ],
+        "settings": asdict(settings),
+        "pixel_size": pixel_size,
+    }
 
 
 def untold(methods: Iterable[str]) -> str:
@@ -227,29 +354,14 @@ def untold(methods: Iterable[str]) -> str:
     return f"the answer is that of {names}, {why}"
 
 
-@contextmanager
-def _naming(source: Path, index: tuple[int, ...]) -> Iterator[None]:
-    """Say in errors and warnings about pixels which file and frame they are of."""
-    name = f"{source}, frame {', '.join(map(str, index))}" if index else f"{source}"
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", EmpriorWarning)
-            yield
-    except InputError as error:
-        raise type(error)(
-            f"{name}: {error.got}", expected=error.expected, why=error.why, fix=error.fix
-        ) from error
-    except MemoryError as error:
-        raise ImageError(
-            f"{name}: not enough memory ({error or 'the system has no more'})",
-            expected="frames, and a stack of results, that fit into memory",
-            why="a result is written only when it is complete",
-            fix="split the stack or crop the image, or use a machine with more memory",
-        ) from error
-    for warning in caught:
-        ours = issubclass(warning.category, EmpriorWarning)
-        text = f"{name}: {warning.message}" if ours else warning.message
-        warnings.warn_explicit(text, warning.category, warning.filename, warning.lineno)
+def _name(source: Path, index: tuple[int, ...]) -> str:
+    return f"{source}, frame {', '.join(map(str, index))}" if index else f"{source}"
+
+
+def _named(error: InputError, name: str) -> InputError:
+    return type(error)(
+        f"{name}: {error.got}", expected=error.expected, why=error.why, fix=error.fix
+    )
 
 
 def _rescaled(signal: Signal, pixel_size: float) -> Signal:
@@ -282,15 +394,6 @@ def _assumed(source: Path, settings: Settings) -> float | None:
     return assumed
 
 
-def _told(frame: Denoised) -> dict[str, Any]:
-    told: dict[str, Any] = {}
-    if frame.columns is not None:
-        told["columns"] = frame.columns.table()
-    if frame.optics is not None:
-        told["optics"] = frame.optics.to_dict()
-    return told
-
-
 def _provenance(
     source: Path, settings: Settings, pixel_size: float | None, done: Sequence[Denoised]
 ) -> dict[str, Any]:
@@ -308,8 +411,14 @@ def _provenance(
                 "noise": frame.noise.to_dict(),
                 "evidence": list(frame.evidence),
                 **frame.trace,
-                **_told(frame),
+                **_structure(frame),
             }
             for frame in done
         ],
     }
+
+
+def _structure(frame: Denoised) -> dict[str, Any]:
+    if frame.columns is None or frame.optics is None:
+        return {}
+    return {"columns": frame.columns.table(), "optics": frame.optics.to_dict()}

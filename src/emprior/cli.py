@@ -185,6 +185,14 @@ def denoise(
             help="Check the answers against the data, as emprior check does; write a page of it.",
         ),
     ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(parser=int, metavar="N", help="Processes that share the frames of a stack."),
+    ] = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="tcp://…", help="A running Dask scheduler that does it instead."),
+    ] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -192,7 +200,8 @@ def denoise(
 
     Reads dm3, dm4, ser, emi, emd, mrc, tif, hspy, npy, png and what else RosettaSciIO reads;
     writes hspy, tif, mrc, emd, npy or png with axes, units and provenance. Stacks go frame by
-    frame. Where the prior does not know the picture, the pooled wavelet answers, with a warning.
+    frame, and go on where they were stopped. Where the prior does not know the picture, the pooled
+    wavelet answers, with a warning.
     """
     with _console(quiet) as console:
         from emprior.batch import Settings, denoise_file, expand, untold
@@ -204,6 +213,7 @@ def denoise(
             plan_outputs,
             write_columns,
         )
+        from emprior.workers import check_workers
 
         if report is not None:
             from emprior.report.check import Judged, write_check
@@ -221,6 +231,7 @@ def denoise(
             depth="encoder" if fast else DEEPEST,
         )
         settings.check()
+        check_workers(workers)
         sources = expand(inputs)
         targets = plan_outputs(sources, out, overwrite=overwrite)
         maps: list[Path] = []
@@ -245,7 +256,10 @@ def denoise(
                         settings,
                         deviation=maps[number - 1] if maps else None,
                         overwrite=overwrite,
+                        workers=workers,
+                        scheduler=scheduler,
                         progress=progress,
+                        say=console.say,
                     )
             except EmpriorError as error:
                 if len(sources) == 1:

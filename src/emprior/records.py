@@ -19,8 +19,10 @@ RECORDS = "records.jsonl"
 """Name of the file in the directory of an evaluation."""
 
 
-def append(path: str | Path, record: Mapping[str, Any]) -> None:
-    """Append one record; a line cut short by an interruption is replaced.
+def append(path: str | Path, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Append one record and return it as `read` does.
+
+    A line cut short by an interruption is replaced.
 
     Numbers that are not finite are written as texts, ``"inf"`` or ``"nan"``, since JSON has no
     such numbers; ``float`` reads them back.
@@ -45,6 +47,8 @@ def append(path: str | Path, record: Mapping[str, Any]) -> None:
             why="each record is kept as soon as it is measured",
             fix="free some space or correct the permission; a second start goes on from here",
         ) from error
+    found: dict[str, Any] = json.loads(line)
+    return found
 
 
 def read(path: str | Path) -> list[dict[str, Any]]:

@@ -214,22 +214,26 @@ class Signal:
             return None
         return y, x
 
-    def frames(self) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]]:
-        """Yield the index and the pixels (H, W) of each frame, loading one at a time.
+    def frame(self, index: tuple[int, ...]) -> NDArray[Any]:
+        """Return the pixels (H, W) of one frame, in the machine's byte order.
 
         Raises
         ------
         FileError
-            If the part of the file that holds a frame cannot be read.
+            If the part of the file that holds it cannot be read.
         """
+        try:
+            frame = np.asarray(self.data[index])
+        except Exception as error:
+            raise FileError(
+                f"frame {list(index)} of {self.path or 'the signal'} cannot be read",
+                expected="a complete file",
+                why=f"the reader says: {error}",
+                fix="copy the file again from its source",
+            ) from error
+        return frame.astype(frame.dtype.newbyteorder("="), copy=False)
+
+    def frames(self) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]]:
+        """Yield the index and the pixels of each frame, loading one at a time; see `frame`."""
         for index in np.ndindex(*self.data.shape[:-2]):
-            try:
-                frame = np.asarray(self.data[index])
-            except Exception as error:
-                raise FileError(
-                    f"frame {list(index)} of {self.path or 'the signal'} cannot be read",
-                    expected="a complete file",
-                    why=f"the reader says: {error}",
-                    fix="copy the file again from its source",
-                ) from error
-            yield index, frame.astype(frame.dtype.newbyteorder("="), copy=False)
+            yield index, self.frame(index)

@@ -15,16 +15,17 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from emprior.datasets import FORMAT, ROOT, Dataset, structure_name
-from emprior.errors import EmpriorError, OptionError, OutputError, RecipeError, import_extra
+from emprior.errors import OutputError, RecipeError, import_extra
 from emprior.files import replacing
 from emprior.recipes import load
 from emprior.simulate.recipe import Simulation
+from emprior.workers import check_workers, processes, spread
 
 Progress = Callable[[int, int], None]
 """Called with the number of structures done and the number of all."""
@@ -89,7 +90,7 @@ def simulate(
     report = progress or (lambda done, total: None)
     report(len(jobs) - len(missing), len(jobs))
     if missing:
-        with _client(min(count, len(missing)), scheduler) as client:
+        with processes(min(count, len(missing)), scheduler) as client:
             for done in _compute(client, recipe, missing, directory):
                 report(len(jobs) - len(missing) + done, len(jobs))
     if not manifest["complete"]:
@@ -120,13 +121,8 @@ def check(recipe: Simulation, workers: int | None, *, here: bool = True) -> int:
 
     from emprior.simulate.feasible import check_grid, check_memory
 
-    if workers is not None and workers < 1:
-        raise OptionError(
-            f"{workers} workers",
-            expected="one or more",
-            why="they compute the images",
-            fix="leave it out to use every CPU",
-        )
+    if workers is not None:
+        check_workers(workers)
     structures = sum(part.structures for part in recipe.group)
     count = min(workers or os.cpu_count() or 1, structures)
     check_grid(recipe)
@@ -191,61 +187,15 @@ def _write_root(directory: Path, manifest: dict[str, Any]) -> None:
         path.write_text(json.dumps(root, indent=1, sort_keys=True), encoding="utf-8")
 
 
-@contextmanager
-def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
-    from distributed import Client, LocalCluster
-
-    if scheduler is not None:
-        try:
-            client = Client(scheduler)
-        except (OSError, ValueError) as error:
-            raise OutputError(
-                f"no dask scheduler answers at {scheduler!r}",
-                expected="the address of a running scheduler, for example tcp://node1:8786",
-                why="the structures were to be computed by its workers",
-                fix="check the address, or leave it out to use this machine",
-            ) from error
-        with client:
-            yield client
-        return
-    one = {
-        f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB_MAXIMUM")
-    }
-    with (
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address="127.0.0.1:0",
-            env=one,
-            silence_logs=40,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
-
-
 def _compute(
     client: Any, recipe: Simulation, jobs: list[tuple[str, int, int]], directory: Path
 ) -> Iterator[int]:
     """Have the workers compute structures; yield how many are done after each."""
-    from distributed import as_completed
-    from distributed.scheduler import KilledWorker
-
     values = recipe.to_dict()
-    futures = [client.submit(_commit, values, *job, str(directory), pure=False) for job in jobs]
+    tasks = [(values, *job, str(directory)) for job in jobs]
     try:
-        for done, future in enumerate(as_completed(futures), 1):
-            future.result()
-            future.release()
+        for done, _ in enumerate(spread(client, _commit, tasks), 1):
             yield done
-    except KilledWorker as error:
-        raise EmpriorError(
-            "several worker processes died while they computed one structure",
-            expected="workers that live as long as the simulation",
-            why="a system out of memory ends the largest processes first",
-            fix="run again with fewer workers; what is done is kept",
-        ) from error
     except OSError as error:
         raise OutputError(
             f"a worker cannot write to {directory}: {error.strerror or error}",
