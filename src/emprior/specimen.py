@@ -134,6 +134,10 @@ class Optics:
         C12, C21 and C23 [Å], and where their phase shift is largest [rad].
     drift : (length, azimuth)
         Of the specimen while the image is taken.
+    convergence : float
+        Semi-angle of the probe of a scanned image; 0 is a plane wave.
+    detector : (inner, outer)
+        Angles of the annular detector of a scanned image.
     """
 
     defocus: float
@@ -148,15 +152,17 @@ class Optics:
     coma: tuple[float, float] = (0.0, 0.0)
     trefoil: tuple[float, float] = (0.0, 0.0)
     drift: tuple[float, float] = (0.0, 0.0)
+    convergence: float = 0.0
+    detector: tuple[float, float] = (0.0, 0.0)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, ready for JSON; of what breaks the symmetry, only what is there."""
+        """Return plain values, ready for JSON; only those from astigmatism on that are not zero."""
         values = {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in dataclasses.asdict(self).items()
         }
-        broken = ("astigmatism", "coma", "trefoil", "drift")
-        absent = [name for name in broken if not any(values[name])]
+        rare = ("astigmatism", "coma", "trefoil", "drift", "convergence", "detector")
+        absent = [name for name in rare if not np.any(values[name])]
         return {name: value for name, value in values.items() if name not in absent}
 
     @classmethod

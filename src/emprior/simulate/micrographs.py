@@ -14,7 +14,8 @@ from emprior.simulate.bodies import Specimen, draw_specimen, room
 from emprior.simulate.cell import SURFACE
 from emprior.simulate.imaging import exit_wave, form_image, single_threaded, transmit
 from emprior.simulate.optics import Exposure, draw_absorption, draw_exposure
-from emprior.simulate.recipe import Simulation, StructureRanges
+from emprior.simulate.recipe import Group, Simulation, StructureRanges
+from emprior.simulate.stem import scan
 from emprior.simulate.structures import draw_structure
 from emprior.specimen import Structure
 
@@ -74,17 +75,7 @@ def simulate_structure(recipe: Simulation, group: int, index: int) -> Micrograph
         draw_exposure(recipe, middle, structure.thickness, absorption, rng)
         for _ in range(part.images)
     )
-    with single_threaded():
-        slices = transmit(structure, part, recipe.optics.energy, absorption)
-        images = [
-            form_image(
-                exit_wave(slices, exposure.optics.tilt),
-                exposure.optics,
-                exposure.view,
-                recipe.optics.focal_nodes,
-            )
-            for exposure in exposures
-        ]
+    images = _images(recipe, part, structure, absorption, exposures)
     drawn["absorption"] = absorption
     return Micrographs(
         np.stack(images).astype(recipe.dtype), structure, exposures, part.name, drawn
@@ -96,3 +87,26 @@ def _draw(recipe: Simulation, rng: np.random.Generator) -> Specimen:
         structure, drawn = draw_structure(recipe.structure, rng)
         return Specimen(structure, (drawn["particle_x"], SURFACE), drawn)
     return draw_specimen(recipe.structure, room(recipe.view), rng)
+
+
+def _images(
+    recipe: Simulation,
+    part: Group,
+    structure: Structure,
+    absorption: float,
+    exposures: tuple[Exposure, ...],
+) -> list[NDArray[np.float32]]:
+    """Form the images of a structure: of a plane wave, or of a probe that is scanned."""
+    if recipe.optics.convergence is not None:
+        return [scan(structure, shot.optics, part, shot.view) for shot in exposures]
+    with single_threaded():
+        slices = transmit(structure, part, recipe.optics.energy, absorption)
+        return [
+            form_image(
+                exit_wave(slices, shot.optics.tilt),
+                shot.optics,
+                shot.view,
+                recipe.optics.focal_nodes,
+            )
+            for shot in exposures
+        ]

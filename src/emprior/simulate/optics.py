@@ -70,6 +70,8 @@ def draw_exposure(
         coma=_aside(ranges.coma, rng),
         trefoil=_aside(ranges.trefoil, rng),
         drift=_aside(ranges.drift, rng),
+        convergence=1e-3 * (ranges.convergence or 0.0),
+        detector=_radians(ranges.detector or (0.0, 0.0)),
     )
     # Tilted, the middle of the specimen appears where its beam meets the exit plane.
     shift = thickness / 2 * np.tan(tilt)
@@ -90,3 +92,7 @@ def _aside(amplitude: Range, rng: np.random.Generator) -> tuple[float, float]:
     if not any(amplitude):
         return 0.0, 0.0
     return rng.uniform(*amplitude), rng.uniform(-np.pi, np.pi)
+
+
+def _radians(detector: tuple[float, float]) -> tuple[float, float]:
+    return 1e-3 * detector[0], 1e-3 * detector[1]

@@ -73,6 +73,29 @@ class OpticsRanges(Recipe):
     """C23, threefold astigmatism."""
     drift: Annotated[Range, within(0, 5)] = (0.0, 0.0)
     """Of the specimen during the exposure, to any side."""
+    convergence: Annotated[float, Field(ge=1, le=60)] | None = None
+    """Semi-angle of a probe that is scanned [mrad]; without, the beam is a plane wave."""
+    detector: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(le=400)]] | None = None
+    """Inner and outer angle of the annular detector of a scanned image [mrad]."""
+
+    @model_validator(mode="after")
+    def _scans_with_a_detector(self) -> OpticsRanges:
+        if (self.convergence is None) != (self.detector is None):
+            raise RecipeError(
+                f"[optics] with {'detector' if self.detector else 'convergence'} alone",
+                expected="both convergence and detector for a scanned image, else neither",
+                why="the one makes the probe, the other sees what became of it",
+                fix="add the other, or remove it",
+            )
+        if self.detector is not None and not self.detector[0] < self.detector[1]:
+            low, high = sorted(self.detector)
+            raise RecipeError(
+                f"[optics] detector = {list(self.detector)}",
+                expected="the inner angle before the outer one",
+                why="the detector is a ring",
+                fix=f"give detector = [{low:g}, {high:g}]",
+            )
+        return self
 
 
 class Regime(Recipe):
