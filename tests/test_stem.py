@@ -20,7 +20,7 @@ from emprior.specimen import Optics, Structure, View
 STILL = Group(name="g", structures=1, grid=192, vibration={"Sr": 0.0, "O": 0.0, "Au": 0.0})
 SHAKING = Group(name="g", structures=1, grid=192, vibration={"Sr": 0.15, "O": 0.0, "Au": 0.0})
 HAADF, ADF, ABF = (0.07, 0.14), (0.03, 0.06), (0.011, 0.022)
-VIEW = View((13, 15), 0.3, (5.0, 4.5))
+VIEW = View((9, 11), 0.35, (5.0, 4.5))
 
 
 def optics(detector, **changes):
@@ -74,7 +74,7 @@ def abtem_scan(structure, optics):
 
 
 def ncc(a, b):
-    inner = np.s_[3:-3, 3:-3]  # abTEM's blur knows nothing beyond the scan
+    inner = np.s_[2:-2, 2:-2]  # abTEM's blur knows nothing beyond the scan
     return np.corrcoef(a[inner].ravel(), b[inner].ravel())[0, 1]
 
 
