@@ -273,7 +273,7 @@ def burnt_in(rng):
     [
         (lambda rng: rng.poisson(9.0, (24, 32)), ["does not say its pixel size", "--pixel-size"]),
         (grey_rgb, ["colours that are grey", "the first channel is taken"]),
-        (burnt_in, ["a label or scale bar burnt in", "crop"]),
+        (burnt_in, ["500 pixels in patches of one exact value", "crop"]),
     ],
 )
 def test_warnings_say_what_is_assumed(tmp_path, rng, make, words):

@@ -77,22 +77,6 @@ def test_real_files_are_read_without_a_word(name, lazy):
 
 
 @real
-@pytest.mark.parametrize(
-    ("name", "shape"),
-    [
-        ("formats/ExampleImage.tif", (512, 512)),
-        ("hrtem_movie/nanoparticle_5frames_uint8.npy", (5, 512, 512)),
-    ],
-)
-def test_real_exports_with_burnt_in_labels_are_told_of(name, shape):
-    with pytest.warns(EmpriorWarning) as caught:
-        signal = read(real_file(name))
-    assert any("burnt in" in str(warning.message) for warning in caught)
-    assert signal.data.shape == shape
-    assert signal.pixel_size is None
-
-
-@real
 @pytest.mark.parametrize("name", REAL)
 def test_truncated_real_files_are_refused(name, tmp_path):
     source = real_file(name)
@@ -234,21 +218,6 @@ def test_colours_are_refused(tmp_path, rng, suffix, channel):
     image[..., channel] += 50
     with pytest.raises(ImageError, match="red, green and blue differ in 100% of its pixels"):
         read(save_image(tmp_path / f"red{suffix}", image))
-
-
-@pytest.mark.parametrize("value", [0, 97, 255])
-def test_a_scale_bar_in_8_bits_is_told_of(tmp_path, rng, value):
-    frame = rng.normal(120, 20, (64, 80)).clip(0, 255).astype(np.uint8)
-    frame[50:54, 10:40] = value
-    np.save(tmp_path / "bar.npy", frame)
-    with pytest.warns(EmpriorWarning, match="20 pixels of the 8-bit image"):
-        read(tmp_path / "bar.npy")
-
-
-@pytest.mark.parametrize("dose", [0.3, 0.45, 1.6, 30.0])
-def test_counts_in_8_bits_are_not_taken_for_labels(tmp_path, rng, dose):
-    np.save(tmp_path / "n.npy", rng.poisson(dose, (256, 300)).clip(0, 255).astype(np.uint8))
-    read(tmp_path / "n.npy")
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from emprior.denoisers import LEARNED, Estimate, learned, make
 from emprior.denoisers.depth import DEEPEST, Depth, reaches
 from emprior.errors import EmpriorWarning, OptionError
 from emprior.evidence import Advantage, hold_out
+from emprior.faults import Faults, filled, find_outliers, find_patches
 from emprior.found import Found, FoundColumns, FoundOptics
 from emprior.identify import Identification, check_counts, check_spec, resolve
 from emprior.micrograph import Micrograph
@@ -29,6 +30,7 @@ _TRIAL = 28.0  # Å, about one field of the priors
 _UNCHECKED = (
     "the encoder's first sight was not compared with the data; what it shows may be made up"
 )
+_MOSTLY = 0.8  # share of a frame that is of one value: no label, nor saturation
 _COARSEST = 0.7  # Å; two pixels for the 1.4 Å between the closest columns that priors know
 FALLBACK = "pooled-wavelet"
 """What answers where the prior does not know the frame: it assumes no lattice and no material."""
@@ -98,6 +100,7 @@ def denoise(
     depth: Depth = DEEPEST,
     seed: int | Sequence[int] = 0,
     force: bool = False,
+    faults: bool = True,
     device: str = "auto",
     progress: Callable[[float], None] | None = None,
 ) -> Denoised:
@@ -128,6 +131,10 @@ def denoise(
         Of all random draws: the same arguments give the same result.
     force : bool
         Return the prior's answer even where held-out pixels speak against it.
+    faults : bool
+        Look for hot and dead pixels and patches of one value (`emprior.faults`). They are filled
+        from pixels about them, left out of likelihoods, and said under `evidence`; what a
+        Micrograph ignores besides is treated as such patches are.
     device : str
         "auto", "cpu" or "cuda"; for these methods.
     progress : callable, optional
@@ -145,7 +152,8 @@ def denoise(
     Warns
     -----
     EmpriorWarning
-        Where the pixel size is assumed, or the prior does not know the frame.
+        Where the pixel size is assumed, a patch of the frame is left as it is, or the prior does
+        not know the frame.
 
     Notes
     -----
@@ -160,12 +168,8 @@ def denoise(
     micrograph = image if isinstance(image, Micrograph) else Micrograph(np.asarray(image))
     if pixel_size is not None:
         micrograph = replace(micrograph, pixel_size=pixel_size)
-    if isinstance(noise, NoiseModel):
-        check_counts(noise, micrograph.image)
-        found = Identification(noise, ("given by the caller",))
-    else:
-        found = resolve(noise, micrograph.image)
     rng = np.random.default_rng(seed)
+    micrograph, kept, found = _prepared(micrograph, noise, faults, rng)
     if method in LEARNED and micrograph.pixel_size is None:
         from emprior.denoisers.networks import NATIVE_PIXEL_SIZE
 
@@ -186,8 +190,9 @@ def denoise(
         estimate = rival(micrograph, found.noise, rng)
     else:
         estimate = make(method)(micrograph, found.noise, rng)
+    answer = np.asarray(estimate.image, np.float32)
     return Denoised(
-        image=np.asarray(estimate.image, np.float32),
+        image=answer if kept is None else np.where(np.isnan(kept), answer, kept),
         method=method,
         noise=found.noise,
         evidence=found.evidence,
@@ -195,6 +200,54 @@ def denoise(
         trace=estimate.trace,
         find=estimate.find,
     )
+
+
+def _prepared(
+    micrograph: Micrograph, noise: str | NoiseModel, look: bool, rng: np.random.Generator
+) -> tuple[Micrograph, NDArray[np.float32] | None, Identification]:
+    """Find the noise and the faults of a frame.
+
+    Returns
+    -------
+    micrograph
+        With the faults filled and ignored.
+    kept
+        What is to stay as it is, (H, W), elsewhere not a number; None where nothing is.
+    identification
+    """
+    image = micrograph.image
+    none = np.zeros(image.shape, bool)
+    patches = (none if micrograph.ignored is None else micrograph.ignored) | (
+        find_patches(image) if look else none
+    )
+    if patches.mean() > _MOSTLY:  # that is the picture, then
+        patches = none if micrograph.ignored is None else micrograph.ignored
+    image = filled(image, patches, rng)
+    found = _noise(noise, image)
+    outliers = find_outliers(image, found.noise) & ~patches if look else none
+    faults = Faults(patches, outliers)
+    if outliers.any():
+        image = filled(image, faults.all, rng)
+        found = _noise(noise, image)
+    if not faults.all.any():
+        return micrograph, None, found
+    if patches.any():
+        warnings.warn(
+            f"{faults.said()[-1]}; crop the image, or give the raw data, if that is not so",
+            EmpriorWarning,
+            stacklevel=3,
+        )
+    kept = np.where(patches, micrograph.image, np.nan).astype(np.float32)
+    found = replace(found, evidence=(*found.evidence, *faults.said()))
+    micrograph = replace(micrograph, image=image, ignored=faults.all)
+    return micrograph, kept if patches.any() else None, found
+
+
+def _noise(noise: str | NoiseModel, image: NDArray[np.floating]) -> Identification:
+    if isinstance(noise, NoiseModel):
+        check_counts(noise, image)
+        return Identification(noise, ("given by the caller",))
+    return resolve(noise, image)
 
 
 def check_options(
@@ -333,7 +386,10 @@ def _middle(micrograph: Micrograph) -> Micrograph:
     most = max(32, round(_TRIAL / (micrograph.pixel_size or NATIVE_PIXEL_SIZE)))
     if max(micrograph.shape) <= most:
         return micrograph
-    rows, columns = (
+    middle = tuple(
         slice(max(0, n - most) // 2, max(0, n - most) // 2 + most) for n in micrograph.shape
     )
-    return replace(micrograph, image=micrograph.image[rows, columns])
+    ignored = None if micrograph.ignored is None else micrograph.ignored[middle]
+    if ignored is not None and ignored.mean() > 0.5:
+        return micrograph
+    return replace(micrograph, image=micrograph.image[middle], ignored=ignored)

@@ -45,6 +45,7 @@ class Settings:
     seed: int = 0
     device: str = "auto"
     force: bool = False
+    faults: bool = True
     depth: Depth = DEEPEST
 
     def check(self) -> None:
@@ -274,6 +275,7 @@ def _answer(
                 # Each frame has random draws of its own, whatever the others do.
                 seed=(settings.seed, *index),
                 force=settings.force,
+                faults=settings.faults,
                 device=settings.device,
                 progress=progress,
             )

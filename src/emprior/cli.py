@@ -167,6 +167,14 @@ def denoise(
             "data: on a picture that the prior does not know it is made up.",
         ),
     ] = False,
+    faults: Annotated[
+        bool,
+        typer.Option(
+            "--faults/--no-faults",
+            help="Look for hot and dead pixels, which are estimated from others, and for labels, "
+            "saturation and padding, which are left as they are.",
+        ),
+    ] = True,
     columns: Annotated[
         Path | None,
         typer.Option(
@@ -228,6 +236,7 @@ def denoise(
             seed,
             device,
             force,
+            faults,
             depth="encoder" if fast else DEEPEST,
         )
         settings.check()

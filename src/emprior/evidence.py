@@ -126,7 +126,7 @@ def _draw_hits(micrograph: Micrograph, noise: ClippedPoisson, rng: np.random.Gen
     hit = image > (noise.offset + noise.maximum) / 2
     drawn = hit & (rng.random(image.shape) < _SEEN)
     seen = np.where(hit & ~drawn, image.dtype.type(noise.offset), image)
-    rows, columns = np.nonzero(~drawn)
+    rows, columns = np.nonzero(~drawn & _used(micrograph))
     of = noise.gain, noise.offset, noise.maximum, 1, _SEEN
     return HeldOut(
         seen=replace(micrograph, image=seen),
@@ -158,9 +158,15 @@ def _everywhere(
     test_noise: NoiseModel,
     way: str,
 ) -> HeldOut:
-    rows, columns = (index.ravel() for index in np.indices(micrograph.shape))
+    rows, columns = np.nonzero(_used(micrograph))
     frame = replace(micrograph, image=seen.astype(micrograph.image.dtype))
-    return HeldOut(frame, noise, rows, columns, test.ravel(), test_noise, way)
+    return HeldOut(frame, noise, rows, columns, test[rows, columns], test_noise, way)
+
+
+def _used(micrograph: Micrograph) -> NDArray[np.bool_]:
+    if micrograph.ignored is None:
+        return np.ones(micrograph.shape, bool)
+    return ~micrograph.ignored
 
 
 def hide_pixels(micrograph: Micrograph, noise: NoiseModel, rng: np.random.Generator) -> HeldOut:
@@ -172,12 +178,14 @@ def hide_pixels(micrograph: Micrograph, noise: NoiseModel, rng: np.random.Genera
     hidden = rows + held // _BLOCK, columns + held % _BLOCK
     seen = micrograph.image.copy()
     seen[hidden] = micrograph.image[rows + donor // _BLOCK, columns + donor % _BLOCK]
+    used = _used(micrograph)[hidden]
+    judging = hidden[0][used], hidden[1][used]
     return HeldOut(
         seen=replace(micrograph, image=seen),
         noise=noise,
-        rows=hidden[0].ravel(),
-        columns=hidden[1].ravel(),
-        test=micrograph.image[hidden].ravel(),
+        rows=judging[0],
+        columns=judging[1],
+        test=micrograph.image[judging],
         test_noise=noise,
         way="one pixel of every 3 × 3 hidden",
     )

@@ -23,20 +23,26 @@ class Micrograph:
         Pixel values in the user's own units. Kept as float32 unless it already is floating point.
     pixel_size : float, optional
         Distance between pixel centres in Å, along both axes. None: not known.
+    ignored : (H, W) bool array_like, optional
+        True where pixels tell nothing, whatever stands there: likelihoods leave them out.
 
     Raises
     ------
     ImageError
-        If the array is not two-dimensional, real, finite and non-empty.
+        If the array is not two-dimensional, real, finite and non-empty, or the other is no mask
+        of its shape that leaves some pixels.
     OptionError
         If the pixel size is not a positive finite number.
     """
 
     image: NDArray[np.floating]
     pixel_size: float | None = None
+    ignored: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "image", check_image(self.image))
+        if self.ignored is not None:
+            object.__setattr__(self, "ignored", check_mask(self.ignored, self.image.shape))
         if self.pixel_size is not None:
             object.__setattr__(self, "pixel_size", check_pixel_size(self.pixel_size))
 
@@ -104,6 +110,35 @@ def check_image(image: ArrayLike) -> NDArray[np.floating]:
             fix="check that the right data set was read",
         )
     return pixels
+
+
+def check_mask(mask: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return a mask of a frame's pixels as booleans.
+
+    Raises
+    ------
+    ImageError
+        If it is of another shape, holds anything but 0 and 1, or leaves fewer than 64 pixels.
+    """
+    found = np.asarray(mask)
+    two = found.dtype.kind in "buif" and bool(np.isin(found, (0, 1)).all())
+    if found.shape != tuple(shape) or not two:
+        raise ImageError(
+            f"a mask of shape {found.shape} and type {found.dtype}"
+            + ("" if two else " with other values than 0 and 1"),
+            expected=f"{tuple(shape)}, true (1) where pixels are to be ignored",
+            why="each pixel of the frame is used or not",
+            fix="make it from the frame, for example `mask = frame > 60000`",
+        )
+    found = found.astype(bool)
+    if found.size - int(found.sum()) < 64:
+        raise ImageError(
+            f"a mask that leaves {found.size - int(found.sum())} of {found.size} pixels",
+            expected="at least 64 pixels that are used",
+            why="nothing can be learnt about noise or structure from fewer",
+            fix="check that true stands for pixels to be ignored, and not the other way round",
+        )
+    return found
 
 
 def check_pixel_size(pixel_size: float) -> float:

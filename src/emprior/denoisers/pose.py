@@ -81,6 +81,10 @@ class Pose:
         if pooled is None:
             factor, pooled = 1, noise
         pooled = self._likelihood(pooled)
+        used = None
+        if micrograph.ignored is not None:  # a mean is used if all that it is of are
+            some = np.stack([micrograph.ignored[window] for window in self.windows])
+            used = torch.from_numpy(pool(some.astype(np.float32), factor) == 0)
         field = self.generator.image_shape
         problem = LatentProblem(
             self.generator,
@@ -88,6 +92,7 @@ class Pose:
             torch.from_numpy(np.ascontiguousarray(pool(noisy, factor))).to(like),
             view=View.centred(field, (h, w), pitch, factor),
             exposure=self.exposure,
+            used=used,
         )
         return problem, View.centred(field, (h, w), pitch).to(like)
 

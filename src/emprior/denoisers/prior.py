@@ -169,7 +169,10 @@ class Prior(Denoiser):
         }
         image = blend(micrograph.shape, windows, images)
         if told and reaches(self.depth, "residual"):
-            image = explain(micrograph.image, image, noise, pooling(micrograph.shape, pitch))
+            noisy = micrograph.image
+            if micrograph.ignored is not None:  # there is nothing to explain
+                noisy = np.where(micrograph.ignored, noise.mean(image), noisy)
+            image = explain(noisy, image, noise, pooling(micrograph.shape, pitch))
         return Estimate(image.astype(np.float32), trace=trace), fits
 
     def _search(

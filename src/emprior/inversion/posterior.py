@@ -56,8 +56,8 @@ def laplace(problem: LatentProblem, z: Tensor, factor: int = 1) -> Posterior:
     nearly do when they are finer than the generator's.
     """
     derivative = jacobian(problem, z)
-    image = problem.image(z[None, None])[0, 0]
-    fisher = pool(problem.noise.fisher(image.double()), factor) * factor**2
+    image = problem.image(z[None, None])
+    fisher = pool(problem.fisher(image.double())[0, 0], factor) * factor**2
     slope = pool(derivative, factor).flatten(1)  # (D, pixels)
     weighted = slope * fisher.flatten().sqrt().to(slope)
     # Of unit length, products are sure to single precision, whatever the derivatives' sizes.

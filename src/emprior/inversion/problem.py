@@ -127,6 +127,8 @@ class LatentProblem:
     exposure : Exposure
     prior_weight : float
         w; 0 leaves the prior to the choice of starts, as the paper does.
+    used : (T, h, w) Tensor, optional
+        1 for pixels that count, 0 for those that tell nothing.
 
     Raises
     ------
@@ -150,6 +152,7 @@ class LatentProblem:
         view: View | None = None,
         exposure: Exposure = Exposure(),
         prior_weight: float = 1.0,
+        used: Tensor | None = None,
     ) -> None:
         if generator.channels != 1:
             raise OptionError(
@@ -163,6 +166,8 @@ class LatentProblem:
         self.noise, self.noisy, self.exposure = noise, noisy, exposure
         self.view = None if view is None else view.to(noisy)
         self.prior_weight = prior_weight
+        self.used = torch.ones((), dtype=noisy.dtype) if used is None else used[:, None]
+        self.used = self.used.to(noisy)
         self.latent_dim = generator.latent_dim + exposure.free
         self.pixels = noisy.shape[-2] * noisy.shape[-1]
         self.passes = 0
@@ -187,6 +192,10 @@ class LatentProblem:
             clean = resample(clean, *view)
         return self.exposure(clean, z[..., free:])
 
+    def fisher(self, image: Tensor) -> Tensor:
+        """Return what each pixel tells of images (T, K, h, w) of it."""
+        return self.used * self.noise.fisher(image)
+
     def coordinates(self) -> tuple[Tensor, Tensor]:
         """Return where the data's rows (h,) and columns (w,) lie on the generator's grid."""
         H, W = (torch.arange(n).to(self.noisy) for n in self.generator.image_shape)
@@ -199,7 +208,8 @@ class LatentProblem:
         return log_prior - (z[..., free:] ** 2).sum(-1) / 2
 
     def _value(self, z: Tensor, image: Tensor) -> Tensor:
-        log_likelihood = self.noise.log_prob(self.noisy[:, None], image).sum((-2, -1))
+        each = self.used * self.noise.log_prob(self.noisy[:, None], image)
+        log_likelihood = each.sum((-2, -1))
         return -(log_likelihood + self.prior_weight * self._log_prior(z)) / self.pixels
 
     @torch.no_grad()
@@ -217,7 +227,7 @@ class LatentProblem:
             log_prior = self._log_prior(z)
         with torch.no_grad():
             value = self._value(z, image)
-            score = self.noise.score(self.noisy[:, None], image)
+            score = self.used * self.noise.score(self.noisy[:, None], image)
         return value, self._descent(z, image, log_prior, score, value)
 
     def _descent(
@@ -248,9 +258,9 @@ class LatentProblem:
             (pulled,) = torch.autograd.grad(image, z, probe, create_graph=True)
         with torch.no_grad():
             value = self._value(z, image)
-            score = self.noise.score(self.noisy[:, None], image)
+            score = self.used * self.noise.score(self.noisy[:, None], image)
         gradient = self._descent(z, image, log_prior, score, value)
-        fisher = self.noise.fisher(image.detach())
+        fisher = self.fisher(image.detach())
 
         def curvature(v: Tensor) -> Tensor:
             self.passes += 2 * candidates
@@ -264,7 +274,7 @@ class LatentProblem:
     @torch.no_grad()
     def information(self, z: Tensor) -> Tensor:
         """Return roughly what the data tell of each latent number by itself, (T, K, D)."""
-        return self._information(self.noise.fisher(self.image(z)))
+        return self._information(self.fisher(self.image(z)))
 
     def _information(self, fisher: Tensor) -> Tensor:
         return fisher.mean((-2, -1))[..., None] * self._sensitivity

@@ -1,4 +1,4 @@
-"""What exporting to a picture does to a micrograph: colours that are grey, labels burnt in."""
+"""What exporting to a picture does to a micrograph: colours that are grey."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from emprior.errors import EmpriorWarning, ImageError
-from emprior.io.signal import Signal
 
 
 def as_grey(data: Any, path: Path) -> Any:
@@ -40,34 +38,3 @@ def as_grey(data: Any, path: Path) -> Any:
         stacklevel=5,
     )
     return channels[0]
-
-
-def warn_of_labels(signal: Signal) -> None:
-    """Warn of 8-bit pixels with a patch of one exact value, as labels and scale bars are."""
-    if signal.data.dtype != np.uint8:
-        return
-    _, first = next(signal.frames())
-    area = _flat_patches(first)
-    if area:
-        assert signal.path is not None
-        warnings.warn(
-            f"{signal.path.name}: {area} pixels of the 8-bit image stand in patches of one exact "
-            "value: a label or scale bar burnt in, or saturation. They are denoised like the "
-            "rest, and mislead the noise estimate; crop them, or export the raw data",
-            EmpriorWarning,
-            stacklevel=3,
-        )
-
-
-def _flat_patches(frame: NDArray[Any]) -> int:
-    """Count the pixels about which 3 × 21 pixels have one value.
-
-    Wrong when noise is absent (simulations, filtered images), or so weak that most pixels hold no
-    electron: below 0.2 electrons a pixel such patches come by chance.
-    """
-    from scipy.ndimage import maximum_filter, minimum_filter
-
-    if frame.shape[0] < 3 or frame.shape[1] < 21:
-        return 0
-    flat = maximum_filter(frame, (3, 21)) == minimum_filter(frame, (3, 21))
-    return int(np.count_nonzero(flat[1:-1, 10:-10]))

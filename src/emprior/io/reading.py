@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from emprior.errors import EmpriorError, EmpriorWarning, FileError, ImageError, OptionError
-from emprior.io.exports import as_grey, warn_of_labels
+from emprior.io.exports import as_grey
 from emprior.io.quiet import quiet
 from emprior.io.sidecar import restore
 from emprior.io.signal import SQUARE, Axis, Signal
@@ -55,8 +55,7 @@ def read(path: str | Path, *, signal: int | str | None = None, lazy: bool | None
     Warns
     -----
     EmpriorWarning
-        If something is assumed: one signal of several, grey in RGB, an axis that is no length,
-        a label burnt into an 8-bit export.
+        If something is assumed: one signal of several, grey in RGB, an axis that is no length.
     """
     path = Path(path)
     _check_file(path)
@@ -66,7 +65,6 @@ def read(path: str | Path, *, signal: int | str | None = None, lazy: bool | None
         found = _load(path, lazy)
     chosen = restore(_choose(found, path, signal))
     _check_grid(chosen)
-    warn_of_labels(chosen)
     return chosen
 
 
