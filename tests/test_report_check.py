@@ -139,7 +139,7 @@ def test_of_a_stack_the_first_frames_are_drawn(files, rng):
     np.save(files / "noisy.npy", rng.poisson(truth, (14, 16, 20)))
     np.save(files / "truth.npy", np.broadcast_to(truth, (14, 16, 20)))
     out = files / "check.html"
-    options = ("--noise", "poisson:1", "--report", out)
+    options = ("--noise", "poisson:1", "--false-alarm", 0.001, "--report", out)
     run("check", files / "noisy.npy", files / "truth.npy", *options)
     text = out.read_text()
     assert text.count('class="pictures"') == 12

@@ -37,31 +37,31 @@ def kinds(found):
 
 
 @noises
-@pytest.mark.parametrize("rate", [0.05, 0.2])
-def test_the_true_image_is_called_unsupported_as_often_as_stated(noise, rate, truth, rng):
-    draws = 200
-    alarms = sum(
-        not emprior.check(noise.sample(truth, rng), truth, noise=noise, false_alarm=rate).supported
-        for _ in range(draws)
-    )
-    # At most the stated rate; and no more careful than a third of it, which would cost power.
-    assert alarms <= stats.binom.isf(1e-3, draws, rate)
-    assert alarms >= stats.binom.ppf(1e-3, draws, rate / 3)
+def test_the_true_image_is_called_unsupported_as_often_as_stated(noise, truth, rng):
+    draws = 120
+    found = [emprior.check(noise.sample(truth, rng), truth, noise=noise) for _ in range(draws)]
+    smallest = np.array([min(finding.p for finding in one.findings) for one in found])
+    assert [one.supported for one in found] == list(smallest >= 0.05)
+    for rate in (0.05, 0.2):
+        alarms = np.count_nonzero(smallest < rate)
+        # At most the stated rate; and no more careful than a third of it, which would cost power.
+        assert alarms <= stats.binom.isf(1e-3, draws, rate)
+        assert alarms >= stats.binom.ppf(1e-3, draws, rate / 3)
 
 
 @pytest.mark.parametrize("name", ["Gaussian", "Poisson(1)", "clipped at one count"])
 def test_noise_read_from_the_frame_raises_no_more_alarms(name, truth, rng):
     alarms = sum(
-        not emprior.check(NOISES[name].sample(truth, rng), truth).supported for _ in range(60)
+        not emprior.check(NOISES[name].sample(truth, rng), truth).supported for _ in range(40)
     )
-    assert alarms <= stats.binom.isf(1e-3, 60, 0.05)
+    assert alarms <= stats.binom.isf(1e-3, 40, 0.05)
 
 
 def test_p_values_of_single_tests_are_no_smaller_than_uniform(truth, rng):
     found = [emprior.check(rng.poisson(truth) * 1.0, truth, noise="poisson:1") for _ in range(200)]
     for place, finding in enumerate(found[0].findings):
         low = sum(one.findings[place].p < 0.3 for one in found)
-        assert low <= stats.binom.isf(1e-3, 200, 0.3), finding.name
+        assert low <= stats.binom.isf(1e-3, 120, 0.3), finding.name
 
 
 # ------------------------------------------------------------------- what is not in the data fails
@@ -115,6 +115,18 @@ def test_a_wave_that_is_left_over_is_named_with_its_period(truth, rng):
     waves = next(one for one in found.findings if one.name == "single waves")
     assert waves.p < 0.01
     assert "0.8 Å" in waves.says
+
+
+def test_a_scale_that_is_slightly_wrong_is_told(truth, rng):
+    large = lattice((144, 176), 0.1)
+    middle = (np.array(large.shape) - 1) / 2
+    wrong = ndimage.affine_transform(large, np.eye(2) / 1.02, middle - middle / 1.02, order=3)
+    noisy = rng.poisson(10 * large) / 10
+    inner = np.s_[8:-8, 8:-8]
+    found = emprior.check(noisy[inner], wrong[inner], noise="poisson:0.1")
+    told = next(one for one in found.findings if one.name == "geometry")
+    assert told.p < 1e-3
+    assert "scaled by 0.98" in told.says
 
 
 def test_correlated_noise_is_not_white(truth, rng):

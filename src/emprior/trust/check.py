@@ -16,6 +16,7 @@ from emprior.noise import NoiseModel, Poisson
 from emprior.trust import columns, local, whole
 from emprior.trust.columns import ColumnEvidence
 from emprior.trust.findings import Finding, Region, apart
+from emprior.trust.geometry import geometry
 from emprior.trust.heldout import Denoiser, HeldOutEvidence, held_out_evidence
 from emprior.trust.residual import Residual
 
@@ -162,6 +163,7 @@ def check(
     scales = local.scales(residual)
     findings = [
         *whole.tests(residual, micrograph.pixel_size),
+        geometry(residual, micrograph.pixel_size),
         local.places(scales, false_alarm),
         local.blocks(residual, false_alarm),
     ]

@@ -11,13 +11,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, stats
+from scipy import fft, ndimage, stats
 
 from emprior.trust.findings import Finding, any_of
 from emprior.trust.residual import Residual, normalise
 
 _FITTED = 0.5  # share of the numbers in a band that may be fitted to the noise
 _FEWEST = 8  # waves in a band
+_LITTLE = 0.01  # share of an image's power from which on an octave carries some of it
+_MOST = 0.9  # share that is nearly all
 
 
 def tests(residual: Residual, pixel_size: float | None) -> Iterator[Finding]:
@@ -131,7 +133,7 @@ def _bands(spectrum: _Spectrum, pixel_size: float | None) -> Finding:
 
 
 def _contrast(spectrum: _Spectrum, pixel_size: float | None) -> Finding:
-    r"""Test in octaves whether the residual resembles the denoised image.
+    r"""Test in the octaves that carry the image whether the residual resembles it.
 
     With the image's waves X and the residual's D, :math:`\sum \mathrm{Re}\,D X^*` is negative
     where the image has too much contrast, positive where it has too little. But the best
@@ -143,19 +145,18 @@ def _contrast(spectrum: _Spectrum, pixel_size: float | None) -> Finding:
     H, W = residual.deviation.shape
     waves = fft.rfft2(residual.expectation)
     worst, said, value, count = 1.0, "it does not resemble the denoised image", 0.0, 0
-    for octave in spectrum.octaves():
+    for octave in _carrying(spectrum, np.abs(waves) ** 2):
         part = fft.irfft2(np.where(octave.where, waves, 0), (H, W))
         variance = float((part**2 * residual.variance).sum())
-        if not variance > 0:
-            continue
         shared = float((part * residual.deviation).sum())
-        skewness = float((part**3 * residual.third).sum()) / variance**1.5
+        third = float((part**3 * residual.third).sum())
         few = int(octave.where.sum())
-        noise = 2 * few / (H * W) * float(residual.variance.sum())
-        excess = noise * (float(spectrum.power[octave.where].mean()) - 1)
-        error = np.sqrt(variance + noise**2 * spectrum.spread(few))
-        much = float(stats.norm.cdf(normalise(shared / np.sqrt(variance), skewness)))
-        little = float(stats.norm.sf((shared + excess) / error))
+        noise = 2 / (H * W) * float(residual.variance.sum())  # of one wave
+        excess = noise * (float(spectrum.power[octave.where].sum()) - few)
+        both = variance + (noise * few) ** 2 * spectrum.spread(few)
+        skewness = (third + 2 * few * noise**3) / both**1.5  # powers are exponential
+        much = float(stats.norm.cdf(normalise(shared / variance**0.5, third / variance**1.5)))
+        little = float(stats.norm.sf(normalise((shared + excess) / both**0.5, skewness)))
         count += 2
         if min(much, little) < worst:
             worst, value = min(much, little), shared / float((part**2).sum())
@@ -167,15 +168,53 @@ def _contrast(spectrum: _Spectrum, pixel_size: float | None) -> Finding:
     return Finding("contrast", value, "0", p, said)
 
 
+def _carrying(spectrum: _Spectrum, energy: NDArray[np.floating]) -> Iterator[_Octave]:
+    """Yield the octaves that carry the image, and those with nearly all of it as one.
+
+    Of each the waves in which the image is no weaker than half the noise: what others add to the
+    test is noise alone.
+    """
+    strong = energy > 0.25 * float(spectrum.residual.variance.sum())
+    energy = np.where(strong & spectrum.whole, energy, 0.0)
+    total = float(energy.sum())
+    if not total > 0:
+        return
+    shares = [
+        (float(energy[one.where].sum()) / total, one._replace(where=one.where & strong))
+        for one in spectrum.octaves()
+    ]
+    yield from (one for share, one in shares if share > _LITTLE)
+    strongest = sorted(shares, key=lambda pair: -pair[0])
+    joined, carried = strongest[0][1], strongest[0][0]
+    for share, one in strongest[1:]:
+        if carried > _MOST:
+            break
+        carried += share
+        low, high = min(joined.low, one.low), max(joined.high, one.high)
+        joined = _Octave(low, high, joined.where | one.where)
+    if joined is not strongest[0][1]:
+        yield joined
+
+
 def _single(spectrum: _Spectrum, pixel_size: float | None) -> Finding:
-    """Test the strongest wave."""
-    power = np.where(spectrum.whole, spectrum.power, -1.0)
-    strongest = np.unravel_index(power.argmax(), power.shape)
-    most, count = float(power[strongest]), int(spectrum.whole.sum())
-    p = float(any_of(np.exp(-most / (1 + 2 * spectrum.residual.slack)), count))
-    period = _length(float(spectrum.frequency[strongest]), pixel_size)
+    """Test the strongest wave, and the strongest nine neighbours, into which crystals spread it."""
+    H, W = spectrum.residual.deviation.shape
+    count, calm = int(spectrum.whole.sum()), 1 + 2 * spectrum.residual.slack
+    most, p, period = 0.0, 1.0, ""
+    plane = np.abs(fft.fft2(spectrum.residual.deviation)) ** 2 / spectrum.residual.variance.sum()
+    plane[0, 0] = 1.0  # the mean has a test of its own
+    together = 9 * ndimage.uniform_filter(plane, 3, mode="wrap")[:, : W // 2 + 1]
+    # About the mean a wave and its opposite are neighbours, and so no longer independent.
+    clear = spectrum.whole & (spectrum.frequency > 2.5 / min(H, W))
+    for power, waves, where in ((spectrum.power, 1, spectrum.whole), (together, 9, clear)):
+        power = np.where(where, power, -1.0)
+        strongest = np.unravel_index(power.argmax(), power.shape)
+        here = float(any_of(stats.gamma.sf(power[strongest] / calm, waves), count))
+        if power[strongest] >= 0 and here <= p:  # small frames have none that is clear
+            p, most = here, float(power[strongest]) / waves
+            period = _length(float(spectrum.frequency[strongest]), pixel_size)
     says = f"the strongest wave in it, of {period}, has {most:.1f} times the power of noise"
-    return Finding("single waves", most, f"about {np.log(count):.1f}", p, says)
+    return Finding("single waves", most, f"about {np.log(count):.1f}", float(any_of(p, 2)), says)
 
 
 def _waves(octave: _Octave, pixel_size: float | None) -> str:
