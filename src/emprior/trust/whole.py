@@ -183,8 +183,10 @@ def _carrying(spectrum: _Spectrum, energy: NDArray[np.floating]) -> Iterator[_Oc
         (float(energy[one.where].sum()) / total, one._replace(where=one.where & strong))
         for one in spectrum.octaves()
     ]
-    yield from (one for share, one in shares if share > _LITTLE)
-    strongest = sorted(shares, key=lambda pair: -pair[0])
+    strongest = sorted((pair for pair in shares if pair[0] > _LITTLE), key=lambda pair: -pair[0])
+    yield from (one for _, one in strongest)
+    if not strongest:  # what there is lies in waves too long to make an octave
+        return
     joined, carried = strongest[0][1], strongest[0][0]
     for share, one in strongest[1:]:
         if carried > _MOST:
