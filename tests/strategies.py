@@ -27,10 +27,11 @@ NOISE_CASES: dict[str, NoiseModel] = {
     "P(10) clipped": ClippedPoisson(0.1, 0.0, 1.0),
     "hits of 16 pixels": Hits(1.0, 0.0, 1.0, 16),
     "hits of 4 pixels, some shown": Hits(1.0, 0.0, 1.0, 4, efficiency=0.7),
-    "other hits": OtherHits(0.9, 0.1, 0.9, 1, efficiency=0.7),
     "clipped between counts": ClippedPoisson(0.4, 0.1, 1.15),
     "counts and readout": PoissonGaussian(0.1, offset=0.05, sigma=0.1),
 }
+JUDGES: dict[str, NoiseModel] = {"other hits": OtherHits(0.9, 0.1, 0.9, 1, efficiency=0.7)}
+"""Noises of what judges, which nobody denoises."""
 
 
 def scaled(noise: NoiseModel, a: float, b: float) -> NoiseModel:

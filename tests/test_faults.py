@@ -63,9 +63,9 @@ def test_pixels_that_show_hits_alone_have_no_outliers(rng):
     assert not find_outliers(noisy, noise).any()
 
 
-@pytest.mark.parametrize("name", sorted(set(NOISE_CASES) - {"other hits"}))  # nine in ten are equal
-def test_a_label_is_found_with_what_is_written_on_it(name, rng):
-    noisy = NOISE_CASES[name].sample(CLEAN, rng)
+@noises
+def test_a_label_is_found_with_what_is_written_on_it(noise, rng):
+    noisy = noise.sample(CLEAN, rng)
     label = np.zeros(CLEAN.shape, bool)
     label[120:136, 10:100] = True
     noisy[label] = noisy.max() + 1

@@ -4,7 +4,7 @@ import laws
 import numpy as np
 import pytest
 from scipy import stats
-from strategies import NOISE_CASES, scaled
+from strategies import JUDGES, NOISE_CASES, scaled
 
 from emprior.errors import OptionError
 from emprior.grid import pool
@@ -12,12 +12,13 @@ from emprior.noise import NOISES, ClippedPoisson, Gaussian, NoiseModel, Poisson,
 
 CLEAN = (0.12, 0.45, 1.0, 2.3)
 
-cases = pytest.mark.parametrize("noise", NOISE_CASES.values(), ids=NOISE_CASES)
+ALL = NOISE_CASES | JUDGES
+cases = pytest.mark.parametrize("noise", ALL.values(), ids=ALL)
 levels = pytest.mark.parametrize("clean", CLEAN)
 
 
 def test_every_registered_noise_has_a_case():
-    assert {type(noise) for noise in NOISE_CASES.values()} == set(NOISES.values())
+    assert {type(noise) for noise in ALL.values()} == set(NOISES.values())
 
 
 @cases

@@ -15,7 +15,14 @@ from emprior import __version__
 from emprior.api import Denoised, check_options, denoise
 from emprior.denoisers import LEARNED
 from emprior.denoisers.depth import DEEPEST, Depth, reaches
-from emprior.errors import EmpriorWarning, FileError, ImageError, InputError, OptionError
+from emprior.errors import (
+    EmpriorWarning,
+    FileError,
+    ImageError,
+    InputError,
+    OptionError,
+    OutputError,
+)
 from emprior.found import Found, FoundColumns, FoundOptics
 from emprior.io import Signal, read, write
 from emprior.micrograph import Micrograph, check_pixel_size
@@ -216,7 +223,12 @@ def denoise_file(
     try:
         if workers == 1 and scheduler is None:
             for done, job in enumerate(jobs, before):
-                _keep(shelf, _answer(*job, lambda share, d=done: progress((d + share) / total)))  # type: ignore[misc]
+
+                def advance(share: float, done: int = done) -> None:
+                    progress((done + share) / total)
+
+                _keep(shelf, _answer(*job, advance))
+                advance(1.0)
         elif left:
             with processes(min(workers, len(left)), scheduler) as client:
                 for done, answer in enumerate(spread(client, _answer, jobs), before + 1):
@@ -225,18 +237,26 @@ def denoise_file(
     except InputError:
         shelf.clear()  # a second run would end the same
         raise
-    progress(1.0)
+    if before == total:
+        progress(1.0)
     frames = [_restored(shelf, index, pixel_size) for index in np.ndindex(*signal.data.shape[:-2])]
-    provenance = _provenance(source, settings, pixel_size, frames)
-    if deviation is not None:
-        if all(frame.find is None for frame in frames):
-            why = untold(frame.method for frame in frames)
-            warnings.warn(f"{deviation} is not written: {why}", EmpriorWarning, stacklevel=2)
-        else:
-            how = {**provenance, "shows": "standard deviation"}
-            spread_map = signal.with_data(shelf.map("deviation"))
-            write(deviation, spread_map, provenance=how, overwrite=overwrite)
-    write(target, signal.with_data(shelf.map("image")), provenance=provenance, overwrite=overwrite)
+    try:
+        provenance = _provenance(source, settings, pixel_size, frames)
+        if deviation is not None:
+            if all(frame.find is None for frame in frames):
+                why = untold(frame.method for frame in frames)
+                warnings.warn(f"{deviation} is not written: {why}", EmpriorWarning, stacklevel=2)
+            else:
+                how = {**provenance, "shows": "standard deviation"}
+                spread_map = signal.with_data(shelf.map("deviation"))
+                write(deviation, spread_map, provenance=how, overwrite=overwrite)
+        write(
+            target, signal.with_data(shelf.map("image")), provenance=provenance, overwrite=overwrite
+        )
+    except OutputError:
+        if total == 1:
+            shelf.clear()  # nothing that would be missed
+        raise
     shelf.clear()
     return frames
 

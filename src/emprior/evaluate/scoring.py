@@ -160,6 +160,7 @@ def _score(
             search=row.search,
             depth=row.depth,
             force=row.force,
+            faults=False,  # there are none, though clean images may be flat
             seed=seed,
         )
     return {
