@@ -201,7 +201,7 @@ def denoise_file(
     try:
         pixel_size = signal.pixel_size
     except InputError as error:
-        raise _named(error, str(source)) from error
+        raise error.of(str(source)) from error
     if signal.provenance is not None:
         warnings.warn(
             f"{source.name} has been denoised by emprior before: what noise is left is not what a "
@@ -308,7 +308,7 @@ def _answer(
             }
             told |= _structure(done)
     except InputError as error:
-        raise _named(error, name) from error
+        raise error.of(name) from error
     except MemoryError as error:
         raise ImageError(
             f"{name}: not enough memory ({error or 'the system has no more'})",
@@ -378,12 +378,6 @@ def untold(methods: Iterable[str]) -> str:
 
 def _name(source: Path, index: tuple[int, ...]) -> str:
     return f"{source}, frame {', '.join(map(str, index))}" if index else f"{source}"
-
-
-def _named(error: InputError, name: str) -> InputError:
-    return type(error)(
-        f"{name}: {error.got}", expected=error.expected, why=error.why, fix=error.fix
-    )
 
 
 def _rescaled(signal: Signal, pixel_size: float) -> Signal:

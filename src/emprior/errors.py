@@ -55,6 +55,10 @@ def _rebuild(kind: type[EmpriorError], got: str, expected: str, why: str, fix: s
 class InputError(EmpriorError, ValueError):
     """What the user gave cannot be used."""
 
+    def of(self, name: str) -> InputError:
+        """Return the same error, said of a file or a frame of it."""
+        return type(self)(f"{name}: {self.got}", expected=self.expected, why=self.why, fix=self.fix)
+
 
 class FileError(InputError):
     """A file is missing, unreadable or of an unknown format."""

@@ -228,9 +228,4 @@ def _naming(noisy: Path, denoised: Path, index: tuple[int, ...]) -> Iterator[Non
         yield
     except InputError as error:
         frame = f", frame {', '.join(map(str, index))}" if index else ""
-        raise type(error)(
-            f"{noisy} and {denoised}{frame}: {error.got}",
-            expected=error.expected,
-            why=error.why,
-            fix=error.fix,
-        ) from error
+        raise error.of(f"{noisy} and {denoised}{frame}") from error
