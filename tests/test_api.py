@@ -104,17 +104,20 @@ def test_the_prior_answers_where_it_knows_the_frame(known, prior):
     done = emprior.denoise(noisy, prior=prior, **options)  # warnings would be errors here
     rival = emprior.denoise(noisy, method="pooled-wavelet", **options)
     assert done.method == "prior"
-    assert done.trace["prior_advantage_nats_per_held_out_pixel"] > 0
+    assert done.trace["advantage_nats_per_held_out_pixel"] > 0
+    assert done.trace["family"] == "inside"
     assert "doubt" not in done.trace
     assert mean_square(done.image, clean) < 0.5 * mean_square(rival.image, clean)
 
 
 def test_the_wavelet_answers_where_the_prior_does_not_know_the_frame(foreign, prior):
     options = {"pixel_size": PIXEL_SIZE, "noise": "gaussian:0.1"}
-    with pytest.warns(EmpriorWarning, match=r"does not know this frame.*nats a pixel.*force"):
+    with pytest.warns(EmpriorWarning, match=r"does not know this frame: unseen data.*force"):
         done = emprior.denoise(foreign, prior=prior, **options)
     assert done.method == "pooled-wavelet"
-    assert done.trace["prior_advantage_nats_per_held_out_pixel"] < 0
+    assert done.trace["advantage_nats_per_held_out_pixel"] < 0
+    assert done.trace["family"] == "outside"
+    assert done.trace["missed_share"] > 0.5
     assert "does not know" in done.trace["doubt"]
     assert "latent" not in done.trace
     rival = emprior.denoise(foreign, method="pooled-wavelet", **options)
@@ -128,6 +131,17 @@ def test_force_gives_the_priors_answer_but_says_what_it_is_worth(foreign, prior)
     assert done.method == "prior"
     assert "does not know" in done.trace["doubt"]
     assert len(done.trace["latent"][0]) > 4
+
+
+@pytest.mark.parametrize(("frame", "kind"), [("known", "inside"), ("foreign", "outside")])
+def test_a_check_says_whether_the_prior_knows_the_frame(frame, kind, prior, request):
+    frame = request.getfixturevalue(frame)
+    noisy = frame[0] if isinstance(frame, tuple) else frame
+    options = {"noise": "gaussian:0.1", "prior": prior}
+    found = emprior.check(noisy, noisy, pixel_size=PIXEL_SIZE, **options)
+    assert found.family.kind == kind
+    assert found.to_dict()["prior"]["reasons"] == list(found.family.reasons)
+    assert emprior.check(noisy, noisy, **options).family is None  # of unknown scale
 
 
 @pytest.mark.parametrize("force", [False, True])
@@ -158,7 +172,7 @@ def test_same_seed_same_bytes(known, prior, method):
 def test_the_seed_is_used(known, prior):
     options = {"pixel_size": PIXEL_SIZE, "noise": "gaussian:0.1", "prior": prior}
     one, two = (emprior.denoise(known[0], seed=seed, **options) for seed in (0, (0, 1)))
-    assert one.trace["standard_error"] != two.trace["standard_error"]
+    assert one.trace["advantage_error"] != two.trace["advantage_error"]
 
 
 # --------------------------------------------------------------------------------------- bad input

@@ -5,7 +5,7 @@ import pytest
 
 from emprior import demo
 from emprior.denoisers import make
-from emprior.evidence import Advantage, hold_out
+from emprior.evidence import Advantage, folds, hold_out
 from emprior.metrics import psnr
 from emprior.micrograph import Micrograph
 from emprior.noise import ClippedPoisson, Gaussian, Poisson, PoissonGaussian
@@ -98,8 +98,9 @@ def test_the_frame_given_is_left_alone(clean, noise, rng):
 def test_the_truth_is_at_a_clear_advantage_over_a_wrong_level(clean, noise, rng):
     held_out = hold_out(Micrograph(noise.sample(clean, rng)), noise, rng)
     advantage = Advantage.between(held_out, clean, clean + 0.2)
-    assert advantage.is_clear
-    assert not Advantage.between(held_out, clean + 0.2, clean).is_clear
+    assert advantage.mean > 2 * advantage.error
+    other = Advantage.between(held_out, clean + 0.2, clean)
+    assert (other.mean, other.error) == pytest.approx((-advantage.mean, advantage.error))
     # E[log p(y|x) − log p(y|x + d)] is about d²/2v.
     expected = 0.02 / held_out.test_noise.variance(clean).mean()
     assert advantage.mean == pytest.approx(expected, abs=max(5 * advantage.error, 0.3 * expected))
@@ -117,7 +118,8 @@ def test_the_error_is_that_of_repeated_draws(clean, rng):
 @pytest.mark.parametrize("noise", [Gaussian(0.3), Poisson(0.05), ClippedPoisson(), ELSE])
 def test_an_estimate_that_copies_the_noise_does_not_win(clean, noise, rng):
     held_out = hold_out(Micrograph(noise.sample(clean, rng)), noise, rng)
-    assert Advantage.between(held_out, clean, held_out.seen.image).is_clear
+    advantage = Advantage.between(held_out, clean, held_out.seen.image)
+    assert advantage.mean > 2 * advantage.error
 
 
 def test_hiding_costs_the_fallback_little():
@@ -144,9 +146,54 @@ def test_a_quarter_of_the_hits_less_costs_the_fallback_little():
     assert 0 < whole - part < 1.5
 
 
-def test_no_number_is_no_advantage(noisy, rng):
+@pytest.mark.parametrize("noise", [*NOISES[:2], ClippedPoisson(0.9, 0.1, 1.0), ELSE])
+def test_every_part_judges_once_and_all_together_know_more(noise, clean, rng):
+    frame = Micrograph(noise.sample(clean, rng))
+    parts = folds(frame, noise, rng)
+    assert len(parts) == 4
+    together = Advantage.over((part, clean, clean + 0.1) for part in parts)
+    alone = [Advantage.between(part, clean, clean + 0.1) for part in parts]
+    sizes = [len(part.test) for part in parts]
+    assert together.mean == pytest.approx(np.average([a.mean for a in alone], weights=sizes))
+    assert together.error == pytest.approx(np.mean([a.error for a in alone]) / 2, rel=0.1)
+
+
+def test_the_electrons_of_all_parts_are_those_of_the_frame(clean, rng):
+    noise = Poisson(0.05)
+    frame = Micrograph(noise.sample(clean, rng))
+    parts = folds(frame, noise, rng, parts=3)
+    judged = [part.test.reshape(frame.shape) / part.test_noise.gain for part in parts]
+    np.testing.assert_allclose(np.sum(judged, 0), frame.image / 0.05, atol=1e-3)
+
+
+def test_no_pixel_is_hidden_twice(noisy, rng):
+    places = [set(zip(p.rows, p.columns, strict=True)) for p in folds(noisy, ELSE, rng, parts=9)]
+    assert len(set().union(*places)) == 9 * 130
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.8, 1.0])
+@pytest.mark.parametrize("noise", [Gaussian(0.05), Poisson(0.01), ClippedPoisson(), ELSE])
+def test_the_share_that_unseen_data_confirm_is_where_the_truth_lies(noise, share, clean, rng):
+    """And of what stands at right angles to the difference it knows nothing."""
+    one, other = clean, clean + 0.2 * np.sin(np.arange(clean.shape[1]))
+    truth = other + share * (one - other) + 0.02 * (-1.0) ** np.arange(clean.shape[0])[:, None]
+    found = []
+    for stream in rng.spawn(20):
+        frame = Micrograph(noise.sample(truth, stream))
+        found.append(Advantage.between(hold_out(frame, noise, stream), one, other))
+    error = np.mean([advantage.share_error for advantage in found])
+    shares = [advantage.share for advantage in found]
+    assert np.mean(shares) == pytest.approx(share, abs=4 * error / 20**0.5 + 0.02)
+    assert np.std(shares) == pytest.approx(error, rel=0.7)
+
+
+def test_two_equal_estimates_have_no_difference_to_confirm(noisy, rng):
+    advantage = Advantage.between(hold_out(noisy, Gaussian(1.0), rng), noisy.image, noisy.image)
+    assert advantage.share == 0.5
+    assert advantage.share_error == np.inf
+
+
+def test_no_number_is_no_share(noisy, rng):
     held_out = hold_out(noisy, Gaussian(1.0), rng)
     nothing = np.full(noisy.shape, np.nan)
-    assert not Advantage.between(held_out, nothing, noisy.image).is_clear
-    assert not Advantage(0.1, 0.06).is_clear
-    assert Advantage(0.1, 0.04).is_clear
+    assert not Advantage.between(held_out, nothing, noisy.image).share > 0

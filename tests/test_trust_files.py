@@ -26,10 +26,11 @@ def files(tmp_path, rng):
 
 def test_the_truth_is_supported_and_a_constant_is_not(files):
     # A rate at which the draws of this test are not among the one in twenty.
-    said = run("check", files / "noisy.tif", files / "truth.tif", "--false-alarm", 0.001)
+    options = ("--false-alarm", 0.001, "--prior", "none")
+    said = run("check", files / "noisy.tif", files / "truth.tif", *options)
     assert said.startswith("supported: the data do not contradict truth.tif")
     np.save(files / "flat.npy", np.full(SHAPE, 4.5))
-    said = run("check", files / "noisy.tif", files / "flat.npy", code=1)
+    said = run("check", files / "noisy.tif", files / "flat.npy", *options, code=1)
     assert "not supported: the data contradict flat.npy" in said
     assert "missing column at row" in said
 
@@ -40,7 +41,8 @@ def test_json_has_the_answer_at_its_top(files):
     run("check", files / "noisy.tif", files / "flat.npy", "--json", out, code=1)
     told = json.loads(out.read_text())
     assert told["supported"] is False
-    assert told["family"] is None
+    assert told["family"] == "outside"
+    assert told["frames"][0]["prior"]["reasons"]
     assert told["regions"]
     for region in told["regions"]:
         assert set(region) == {"frame", "row", "column", "radius", "kind", "p"}
@@ -54,13 +56,15 @@ def test_stacks_are_checked_frame_by_frame(files, rng):
     np.save(files / "noisy.npy", rng.poisson(truth, (2, *SHAPE)))
     np.save(files / "half.npy", np.stack([truth, np.full(SHAPE, truth.mean())]))
     out = files / "check.json"
-    options = ("--noise", "poisson:1", "--false-alarm", 0.001, "--json", out)
+    options = ("--noise", "poisson:1", "--false-alarm", 0.001, "--prior", "none", "--json", out)
     said = run("check", files / "noisy.npy", files / "half.npy", *options, code=1)
     assert "frame 1: waves of" in said
     assert "columns were not looked at" in said
     told = json.loads(out.read_text())
     assert [frame["supported"] for frame in told["frames"]] == [True, False]
     assert {tuple(region["frame"]) for region in told["regions"]} <= {(1,)}
+    assert told["family"] is None
+    assert "no prior was asked" in told["frames"][0]["prior"]["why"]
 
 
 def test_files_that_do_not_belong_together_are_refused(files):
@@ -85,16 +89,18 @@ def test_files_that_do_not_belong_together_are_refused(files):
         ("--false-alarm", "2"),
         ("--pixel-size", "-1"),
         ("--noise", "poisson:-1"),
+        ("--prior", "no-such"),
     ],
 )
 def test_options_without_meaning_are_refused(files, option):
     refused(files, "check", files / "noisy.tif", files / "truth.tif", *option)
 
 
-def test_checking_loads_no_torch(files):
+def test_checking_without_a_prior_loads_no_torch(files):
+    arguments = ["check", str(files / "noisy.tif"), str(files / "truth.tif"), "--prior", "none"]
     code = (
         "import sys; from emprior.cli import app\n"
-        f"try: app(['check', {str(files / 'noisy.tif')!r}, {str(files / 'truth.tif')!r}])\n"
+        f"try: app({arguments})\n"
         "except SystemExit: pass\n"
         "assert 'torch' not in sys.modules"
     )

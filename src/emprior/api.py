@@ -16,7 +16,6 @@ from numpy.typing import ArrayLike, NDArray
 from emprior.denoisers import LEARNED, Estimate, learned, make
 from emprior.denoisers.depth import DEEPEST, Depth, reaches
 from emprior.errors import EmpriorWarning, OptionError
-from emprior.evidence import Advantage, hold_out
 from emprior.faults import Faults, filled, find_outliers, find_patches
 from emprior.found import Found, FoundColumns, FoundOptics
 from emprior.identify import Identification, check_counts, check_spec, resolve
@@ -26,14 +25,10 @@ from emprior.noise import NoiseModel
 if TYPE_CHECKING:
     from emprior.denoisers.prior import Prior
 
-_TRIAL = 28.0  # Å, about one field of the priors
 _UNCHECKED = (
     "the encoder's first sight was not compared with the data; what it shows may be made up"
 )
 _MOSTLY = 0.8  # share of a frame that is of one value: no label, nor saturation
-_COARSEST = 0.7  # Å; two pixels for the 1.4 Å between the closest columns that priors know
-FALLBACK = "pooled-wavelet"
-"""What answers where the prior does not know the frame: it assumes no lattice and no material."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,9 +152,9 @@ def denoise(
 
     Notes
     -----
-    A part of the data is held out (`emprior.evidence.hold_out`), and the prior competes with the
-    pooled wavelet to predict it; in frames larger than 28 Å, within the middle 28 Å. Where it does
-    not clearly predict it better, the wavelet's answer is returned: a prior
+    A part of the data is held out (`emprior.contest`), and the prior competes with the pooled
+    wavelet to predict it; in frames larger than 28 Å, within the middle 28 Å. Where the frame is
+    "outside" the prior's `emprior.family.Family`, the wavelet's answer is returned: a prior
     trained on one material must not draw it on a picture of another. The depth "encoder" does
     without: the trace then says so under "unchecked".
     """
@@ -317,82 +312,41 @@ def _contest(
     force: bool,
     progress: Callable[[float], None] | None,
 ) -> tuple[str, Estimate]:
-    """Let the prior compete with the fallback for held-out pixels; return the winner's answer."""
+    """Let the prior answer where it knows the frame, else the fallback."""
+    from emprior.contest import COARSEST, FALLBACK, contest
 
-    def part(start: float, stop: float) -> Prior:
-        """Return the prior, reporting its progress as a part of the whole."""
-        if progress is None:
-            return prior
-        return replace(prior, progress=lambda share: progress(start + (stop - start) * share))
+    report = progress or (lambda share: None)
 
-    fallback = make(FALLBACK)
-    if (micrograph.pixel_size or 0) > _COARSEST:
-        doubt = (
+    def doubted(doubt: str, outcome: str) -> dict[str, str]:
+        warnings.warn(f"{doubt}: {outcome}", EmpriorWarning, stacklevel=4)
+        return {"doubt": doubt}
+
+    if (micrograph.pixel_size or 0) > COARSEST:
+        said = doubted(
             f"pixels of {micrograph.pixel_size:g} Å are too coarse for atoms, which are all that "
-            "the prior knows"
+            "the prior knows",
+            f"the answer of {FALLBACK} is returned; if the pixel size is wrong, give it",
         )
-        warnings.warn(
-            f"{doubt}: the answer of {FALLBACK} is returned; if the pixel size is wrong, give it",
-            EmpriorWarning,
-            stacklevel=3,
-        )
-        estimate = fallback(micrograph, noise, rng)
-        return FALLBACK, replace(estimate, trace={**estimate.trace, "doubt": doubt})
+        estimate = make(FALLBACK)(micrograph, noise, rng)
+        return FALLBACK, replace(estimate, trace={**estimate.trace, **said})
     if not reaches(prior.depth, "inversion"):
-        if progress is not None:
-            prior = replace(prior, progress=progress)
-        estimate = prior(micrograph, noise, rng)
+        estimate = replace(prior, progress=report)(micrograph, noise, rng)
         return "prior", replace(estimate, trace={**estimate.trace, "unchecked": _UNCHECKED})
-    trial = _middle(micrograph)
-    end = 0.6 if trial is micrograph else 0.2  # of the trial's part of the work
-    held_out = hold_out(trial, noise, rng)
-    rival = fallback(held_out.seen, held_out.noise, rng)
-    # What is found after a few steps is mostly clear enough.
-    hurried = replace(part(0, end / 2), corrections=0)
-    estimate, found = hurried.fit(held_out.seen, held_out.noise, rng)
-    advantage = Advantage.between(held_out, estimate.image, rival.image)
-    if not advantage.is_clear:
-        # All data tell better which of a few optima is the right one, and that choice gives hardly
-        # anything away; the numbers there are those that the seen part tells.
-        _, found = part(end / 2, end).fit(trial, noise, rng)
-        estimate, _ = part(end, end).fit(held_out.seen, held_out.noise, rng, found)
-        advantage = Advantage.between(held_out, estimate.image, rival.image)
-    trace: dict[str, Any] = {
-        "held_out": held_out.way,
-        "prior_advantage_nats_per_held_out_pixel": advantage.mean,
-        "standard_error": advantage.error,
-    }
-    method = "prior" if advantage.is_clear or force else FALLBACK
-    if not advantage.is_clear:
-        trace["doubt"] = (
-            f"the prior does not know this frame: its advantage over {FALLBACK} on held-out pixels "
-            f"is {advantage}"
-        )
-        outcome = (
+    verdict = contest(prior, micrograph, noise, rng, progress=lambda share: report(0.6 * share))
+    trace = {"held_out": verdict.way, **verdict.family.to_dict()}
+    outside = verdict.family.kind == "outside"
+    method = FALLBACK if outside and not force else "prior"
+    if outside:
+        trace |= doubted(
+            f"the prior does not know this frame: {'; '.join(verdict.family.reasons)}",
             "the prior's answer is returned only because it is forced; what it shows may be made up"
             if force
-            else f"the answer of {FALLBACK} is returned; force gives the prior's"
+            else f"the answer of {FALLBACK} is returned; force gives the prior's",
         )
-        warnings.warn(f"{trace['doubt']}: {outcome}", EmpriorWarning, stacklevel=3)
     if method == "prior":
-        # What a trial of the whole frame has found is nearly right for all of its data.
-        estimate = part(end, 1)(micrograph, noise, rng, found if trial is micrograph else None)
+        rest = replace(prior, progress=lambda share: report(0.6 + 0.4 * share))
+        estimate = rest(micrograph, noise, rng, verdict.found)
     else:
-        estimate = fallback(micrograph, noise, rng)
+        estimate = make(FALLBACK)(micrograph, noise, rng)
+        report(1.0)
     return method, replace(estimate, trace={**estimate.trace, **trace})
-
-
-def _middle(micrograph: Micrograph) -> Micrograph:
-    """Return the middle of a large frame: enough to tell whether the prior knows the picture."""
-    from emprior.denoisers.networks import NATIVE_PIXEL_SIZE
-
-    most = max(32, round(_TRIAL / (micrograph.pixel_size or NATIVE_PIXEL_SIZE)))
-    if max(micrograph.shape) <= most:
-        return micrograph
-    middle = tuple(
-        slice(max(0, n - most) // 2, max(0, n - most) // 2 + most) for n in micrograph.shape
-    )
-    ignored = None if micrograph.ignored is None else micrograph.ignored[middle]
-    if ignored is not None and ignored.mean() > 0.5:
-        return micrograph
-    return replace(micrograph, image=micrograph.image[middle], ignored=ignored)

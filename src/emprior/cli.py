@@ -347,6 +347,13 @@ def check(
             help="The denoiser as a program: run once on a part of the data, judged by the rest.",
         ),
     ] = None,
+    prior: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|FILE|none",
+            help="A prior to be asked whether it knows images of this kind.",
+        ),
+    ] = "default",
     signal: SignalOption = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -371,6 +378,7 @@ def check(
                 pixel_size=pixel_size,
                 false_alarm=false_alarm,
                 command=command,
+                prior=None if prior == "none" else prior,
                 signal=signal,
                 drawn=0 if report is None else DRAWN,
                 progress=progress,

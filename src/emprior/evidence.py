@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +12,7 @@ from numpy.typing import NDArray
 from emprior.micrograph import Micrograph
 from emprior.noise import ClippedPoisson, Gaussian, Hits, NoiseModel, OtherHits, Poisson
 
-_SEEN = 0.75  # share of the information that the denoiser sees, where it can be shared out
-_BLOCK = 3  # pixels a side, of which one is hidden, where it cannot
+_BLOCK = 3  # pixels a side, of which one is hidden in each division, where no noise can be shared
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,54 +45,128 @@ class HeldOut:
 
     def log_prob(self, estimate: NDArray[np.floating]) -> NDArray[np.floating]:
         """Return the log-probability in nats, (B,), of what was held out given an estimate."""
-        guess = estimate[self.rows, self.columns].astype(np.float64)
-        return np.asarray(self.test_noise.log_prob(self.test.astype(np.float64), guess))
+        return self._log_prob(self.test.astype(np.float64), estimate)
+
+    def expected(
+        self, truth: NDArray[np.floating], estimate: NDArray[np.floating]
+    ) -> NDArray[np.floating]:
+        """Return the expectation of `log_prob` of an estimate, (B,), were some image the truth.
+
+        Up to what does not depend on the estimate: the mean over two values, one standard deviation
+        either side of the expected one, which is exact where the log-probability is at most a
+        square of the data.
+        """
+        clean = self._held(truth)
+        mean, deviation = self.test_noise.mean(clean), self.test_noise.variance(clean) ** 0.5
+        return (
+            self._log_prob(mean - deviation, estimate) + self._log_prob(mean + deviation, estimate)
+        ) / 2
+
+    def _held(self, image: NDArray[np.floating]) -> NDArray[np.floating]:
+        return image[self.rows, self.columns].astype(np.float64)
+
+    def _log_prob(
+        self, test: NDArray[np.floating], estimate: NDArray[np.floating]
+    ) -> NDArray[np.floating]:
+        return np.asarray(self.test_noise.log_prob(test, self._held(estimate)))
 
 
 @dataclass(frozen=True)
 class Advantage:
-    """By how much one estimate predicts hidden pixels better than another.
+    r"""By how much one estimate predicts unseen data better than another.
 
     Parameters
     ----------
     mean, error : float
-        Difference of the log-probabilities of a hidden pixel, in nats, and its standard error.
+        Difference of the log-probabilities of an unseen value, in nats, and its standard error.
+    most, least : float
+        Its expectation were the one estimate the truth, or the other.
+
+    Notes
+    -----
+    Where the truth is other + s·(one − other) plus what stands at right angles to both, the
+    expectation of `mean` is least + s·(most − least): of the difference between the two estimates
+    unseen data confirm the share s. It is exact for Gaussian noise and nearly so for small
+    differences under any; below a half, the other estimate is the better one.
     """
 
     mean: float
     error: float
+    most: float
+    least: float
 
     @classmethod
     def between(
-        cls,
-        held_out: HeldOut,
-        one: NDArray[np.floating],
-        other: NDArray[np.floating],
+        cls, held_out: HeldOut, one: NDArray[np.floating], other: NDArray[np.floating]
     ) -> Advantage:
         """Compare two estimates, both made from ``held_out.seen``."""
-        gain = held_out.log_prob(one) - held_out.log_prob(other)
-        return cls(float(gain.mean()), float(gain.std(ddof=1) / gain.size**0.5))
+        return cls.over([(held_out, one, other)])
+
+    @classmethod
+    def over(
+        cls, divisions: Iterable[tuple[HeldOut, NDArray[np.floating], NDArray[np.floating]]]
+    ) -> Advantage:
+        """Compare two estimates over several divisions of one frame, as `folds` makes them.
+
+        Each division comes with what was estimated from its seen part.
+        """
+        each = []
+        for held_out, one, other in divisions:
+            gain = held_out.log_prob(one) - held_out.log_prob(other)
+            were_true = (
+                held_out.expected(truth, one) - held_out.expected(truth, other)
+                for truth in (one, other)
+            )
+            each.append(np.stack([gain, *were_true]))
+        gain, most, least = np.concatenate(each, axis=1)
+        error = float(gain.std(ddof=1) / gain.size**0.5)
+        return cls(float(gain.mean()), error, float(most.mean()), float(least.mean()))
 
     @property
-    def is_clear(self) -> bool:
-        """Whether it exceeds twice its error; never where it is no number."""
-        return self.mean > 2 * self.error
+    def share(self) -> float:
+        """The share s of the difference that unseen data confirm; a half where there is none."""
+        span = self.most - self.least
+        return 0.5 if span == 0 else (self.mean - self.least) / span
+
+    @property
+    def share_error(self) -> float:
+        """Standard error of `share`; infinite where there is no difference."""
+        span = self.most - self.least
+        return np.inf if span == 0 else self.error / span
 
     def __str__(self) -> str:
         return f"{self.mean:.2g} ± {self.error:.1g} nats a pixel"
 
 
 def hold_out(
-    micrograph: Micrograph, noise: NoiseModel, rng: np.random.Generator, share: float = _SEEN
+    micrograph: Micrograph, noise: NoiseModel, rng: np.random.Generator, parts: int = 4
 ) -> HeldOut:
-    """Share a frame out into one part to denoise and an independent one to judge by.
+    """Share a frame out into some parts, all but one to denoise and the other to judge by.
 
-    Counted electrons are drawn into the one part or the other, three in four into the first: two
-    Poisson frames, independent of each other. Of Gaussian noise σ the frames y + τε and y − ε/τ
-    with ε ~ N(0, σ²) are independent too; τ² = 1/3 gives the first three quarters of the
-    information. Hits of pixels that show at most one are drawn apart as electrons are; where the
-    first frame has one, the second holds nothing. For other noise one pixel of every 3 × 3 is
-    hidden. `share` is what the first gets of electrons and of Gaussian information.
+    The first of `folds`.
+    """
+    return folds(micrograph, noise, rng, parts)[0]
+
+
+def folds(
+    micrograph: Micrograph, noise: NoiseModel, rng: np.random.Generator, parts: int = 4
+) -> list[HeldOut]:
+    """Share a frame out into equal independent parts, each of which judges the others once.
+
+    Counted electrons are drawn into one part or another: Poisson frames, independent of each
+    other. Of Gaussian noise σ in n parts the frames y + z_k − z̄ with z ~ N(0, nσ²) are independent
+    too, each with the n-th part of the information. Hits of pixels that show at most one are drawn
+    apart as electrons are; where the others have one, the part holds nothing. For other noise one
+    pixel of every 3 × 3 is hidden, never the same twice.
+
+    Parameters
+    ----------
+    micrograph : Micrograph
+    noise : NoiseModel
+        Of it.
+    rng : numpy.random.Generator
+    parts : int
+        From 2 to 9.
 
     Notes
     -----
@@ -100,34 +175,50 @@ def hold_out(
     of their block, valid values under any noise; the copies count twice where pixels are averaged,
     which at 0.45 electrons a pixel costs the pooled wavelet 0.8 dB.
     """
+    image, seen = micrograph.image, 1 - 1 / parts
     if type(noise) is Poisson and (counts := whole_counts(micrograph, noise)) is not None:
-        first = rng.binomial(counts, share)
-        parts = (first, share), (counts - first, 1 - share)
-        (seen, seen_noise), (test, test_noise) = (
-            (noise.offset + noise.gain / got * part, Poisson(noise.gain / got, noise.offset))
-            for part, got in parts
-        )
-        way = "electrons drawn into two frames"
-        return _everywhere(micrograph, seen, seen_noise, test, test_noise, way)
+
+        def frame(electrons: NDArray[np.int64], share: float) -> tuple[NDArray[Any], NoiseModel]:
+            gain = noise.gain / share
+            return noise.offset + gain * electrons, Poisson(gain, noise.offset)
+
+        divided = rng.multinomial(counts, np.full(parts, 1 / parts))
+        return [
+            _two_frames(
+                micrograph,
+                frame(counts - divided[..., part], seen),
+                frame(divided[..., part], 1 - seen),
+                "electrons drawn into two frames",
+            )
+            for part in range(parts)
+        ]
     if isinstance(noise, Gaussian):
-        tau = ((1 - share) / share) ** 0.5
-        added = rng.normal(0, noise.sigma, micrograph.shape)
-        seen, test = micrograph.image + tau * added, micrograph.image - added / tau
-        wider, widest = (Gaussian(noise.sigma * (1 + t**2) ** 0.5) for t in (tau, 1 / tau))
-        way = "two frames of independent noise"
-        return _everywhere(micrograph, seen, wider, test, widest, way)
+        added = rng.normal(0, noise.sigma * parts**0.5, (parts, *image.shape))
+        added -= added.mean(0)
+        wider, widest = (Gaussian(noise.sigma / share**0.5) for share in (seen, 1 - seen))
+        return [
+            _two_frames(
+                micrograph,
+                (image - added[part] / (parts - 1), wider),
+                (image + added[part], widest),
+                "two frames of independent noise",
+            )
+            for part in range(parts)
+        ]
     if isinstance(noise, ClippedPoisson) and noise.ceiling == 1:
-        return _draw_hits(micrograph, noise, rng)
-    return hide_pixels(micrograph, noise, rng)
+        drawn_into = rng.integers(parts, size=image.shape)
+        return [_draw_hits(micrograph, noise, drawn_into != part, seen) for part in range(parts)]
+    return hide_pixels(micrograph, noise, rng, parts)
 
 
-def _draw_hits(micrograph: Micrograph, noise: ClippedPoisson, rng: np.random.Generator) -> HeldOut:
+def _draw_hits(
+    micrograph: Micrograph, noise: ClippedPoisson, kept: NDArray[np.bool_], share: float
+) -> HeldOut:
     image = micrograph.image
     hit = image > (noise.offset + noise.maximum) / 2
-    drawn = hit & (rng.random(image.shape) < _SEEN)
-    seen = np.where(hit & ~drawn, image.dtype.type(noise.offset), image)
-    rows, columns = np.nonzero(~drawn & _used(micrograph))
-    of = noise.gain, noise.offset, noise.maximum, 1, _SEEN
+    seen = np.where(hit & ~kept, image.dtype.type(noise.offset), image)
+    rows, columns = np.nonzero(~(hit & kept) & micrograph.used)
+    of = noise.gain, noise.offset, noise.maximum, 1, share
     return HeldOut(
         seen=replace(micrograph, image=seen),
         noise=Hits(*of),
@@ -150,42 +241,50 @@ def whole_counts(micrograph: Micrograph, noise: Poisson) -> NDArray[np.int64] | 
     return whole.astype(np.int64)
 
 
-def _everywhere(
+def _two_frames(
     micrograph: Micrograph,
-    seen: NDArray[np.floating],
-    noise: NoiseModel,
-    test: NDArray[np.floating],
-    test_noise: NoiseModel,
+    seen: tuple[NDArray[np.floating], NoiseModel],
+    test: tuple[NDArray[np.floating], NoiseModel],
     way: str,
 ) -> HeldOut:
-    rows, columns = np.nonzero(_used(micrograph))
-    frame = replace(micrograph, image=seen.astype(micrograph.image.dtype))
-    return HeldOut(frame, noise, rows, columns, test[rows, columns], test_noise, way)
+    rows, columns = np.nonzero(micrograph.used)
+    frame = replace(micrograph, image=seen[0].astype(micrograph.image.dtype))
+    return HeldOut(frame, seen[1], rows, columns, test[0][rows, columns], test[1], way)
 
 
-def _used(micrograph: Micrograph) -> NDArray[np.bool_]:
-    if micrograph.ignored is None:
-        return np.ones(micrograph.shape, bool)
-    return ~micrograph.ignored
+def hide_pixels(
+    micrograph: Micrograph, noise: NoiseModel, rng: np.random.Generator, parts: int = 1
+) -> list[HeldOut]:
+    """Hide one pixel of every 3 × 3, some times, so that what is seen has the whole frame's noise.
 
-
-def hide_pixels(micrograph: Micrograph, noise: NoiseModel, rng: np.random.Generator) -> HeldOut:
-    """Hide one pixel of every 3 × 3, so that what is seen has the noise of the whole frame."""
+    Parameters
+    ----------
+    micrograph, noise, rng
+        As for `folds`.
+    parts : int
+        How often, at most 9; no pixel is hidden twice.
+    """
     H, W = (n // _BLOCK for n in micrograph.shape)
-    held = rng.integers(_BLOCK**2, size=(H, W))
-    donor = (held + rng.integers(1, _BLOCK**2, size=(H, W))) % _BLOCK**2
+    order = rng.permuted(np.broadcast_to(np.arange(_BLOCK**2), (H, W, _BLOCK**2)), axis=2)
     rows, columns = np.indices((H, W)) * _BLOCK
-    hidden = rows + held // _BLOCK, columns + held % _BLOCK
-    seen = micrograph.image.copy()
-    seen[hidden] = micrograph.image[rows + donor // _BLOCK, columns + donor % _BLOCK]
-    used = _used(micrograph)[hidden]
-    judging = hidden[0][used], hidden[1][used]
-    return HeldOut(
-        seen=replace(micrograph, image=seen),
-        noise=noise,
-        rows=judging[0],
-        columns=judging[1],
-        test=micrograph.image[judging],
-        test_noise=noise,
-        way="one pixel of every 3 × 3 hidden",
-    )
+    divided = []
+    for part in range(parts):
+        held = order[..., part]
+        donor = (held + rng.integers(1, _BLOCK**2, size=(H, W))) % _BLOCK**2
+        hidden = rows + held // _BLOCK, columns + held % _BLOCK
+        seen = micrograph.image.copy()
+        seen[hidden] = micrograph.image[rows + donor // _BLOCK, columns + donor % _BLOCK]
+        used = micrograph.used[hidden]
+        judging = hidden[0][used], hidden[1][used]
+        divided.append(
+            HeldOut(
+                seen=replace(micrograph, image=seen),
+                noise=noise,
+                rows=judging[0],
+                columns=judging[1],
+                test=micrograph.image[judging],
+                test_noise=noise,
+                way="one pixel of every 3 × 3 hidden",
+            )
+        )
+    return divided

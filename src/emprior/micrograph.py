@@ -52,6 +52,11 @@ class Micrograph:
         H, W = self.image.shape
         return H, W
 
+    @property
+    def used(self) -> NDArray[np.bool_]:
+        """True where pixels are not ignored, (H, W)."""
+        return np.ones(self.shape, bool) if self.ignored is None else ~self.ignored
+
 
 def check_image(image: ArrayLike) -> NDArray[np.floating]:
     """Return the pixels of one frame as a finite, real, floating point (H, W) array.

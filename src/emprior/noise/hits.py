@@ -72,7 +72,7 @@ class Hits(NoiseModel, kind="hits"):
 
     def _hits(self, noisy: Array) -> Array:
         share = (noisy - self.offset) / (self.maximum - self.offset)
-        return array_namespace(noisy).round(self.pixels * share)
+        return self.pixels * share
 
     def mean(self, clean: Array) -> Array:
         """Return offset + (maximum − offset)·P, P = q·(1 − e^−λ)."""

@@ -95,6 +95,9 @@ def _frame(check: Check, maps: Maps, title: str, answer: Denoised | None) -> Ite
     if check.columns is not None and len(check.columns):
         yield from _columns(check.columns, title)
     yield _held_out(check, title)
+    if check.family is not None:
+        text = f"{check.family.kind.capitalize()}: {'; '.join(check.family.reasons)}."
+        yield Section(f"{title}is it what the prior knows?", text, level=2)
     if answer is not None:
         yield Section(f"{title}denoiser", _said(answer), level=2)
 
@@ -205,13 +208,9 @@ def _said(answer: Denoised) -> str:
     for key in ("doubt", "unchecked"):
         if key in answer.trace:
             said += f" {answer.trace[key]}."
-    if "held_out" in answer.trace:
-        gain, error = (
-            answer.trace[key]
-            for key in ("prior_advantage_nats_per_held_out_pixel", "standard_error")
-        )
+    if "family" in answer.trace:
         said += (
-            f" Held-out evidence ({answer.trace['held_out']}): the prior predicts unseen data "
-            f"better than the pooled wavelet by {gain:.2g} ± {error:.1g} nats a pixel."
+            f" The frame is {answer.trace['family']} what the prior knows: "
+            f"{'; '.join(answer.trace['reasons'])} (held out: {answer.trace['held_out']})."
         )
     return said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from emprior.errors import ImageError, OptionError
 from emprior.evidence import whole_counts
+from emprior.family import Family
 from emprior.identify import Identification, check_counts, resolve
 from emprior.micrograph import Micrograph
 from emprior.noise import NoiseModel, Poisson
@@ -25,6 +27,7 @@ _NOT_HELD_OUT = {
     "way": "not possible",
     "why": "it takes the denoiser itself, to be run on a part of the data (--command)",
 }
+_NOT_ASKED = "no prior was asked, or the frame's pixel size is not known or too coarse for atoms"
 _SCALES_AGREE = 0.01
 _READ = 4.0
 """Error of a variance that is read from a frame, over what the same pixels could tell of it at
@@ -73,8 +76,8 @@ class Check:
         enough for columns.
     held_out : HeldOutEvidence or None
         How well the denoiser predicts data that it has not seen, where it was given.
-    family : {"inside", "doubtful", "outside"} or None
-        Whether a prior knows images of this kind, where one was asked.
+    family : Family or None
+        Whether a prior knows images of this kind, where one was asked and could be.
     maps : Maps or None
         What was looked at, to be drawn; None where it was not kept.
     """
@@ -88,20 +91,21 @@ class Check:
     pixel_size: float | None = None
     columns: ColumnEvidence | None = field(default=None, repr=False)
     held_out: HeldOutEvidence | None = None
-    family: str | None = None
+    family: Family | None = None
     maps: Maps | None = field(default=None, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the maps as plain values, ready for JSON."""
         return {
             "supported": self.supported,
-            "family": self.family,
+            "family": None if self.family is None else self.family.kind,
             "regions": [region.to_dict() for region in self.regions],
             "false_alarm": self.false_alarm,
             "noise": {**self.noise.to_dict(), "evidence": list(self.evidence)},
             "tests": {finding.name: finding.to_dict() for finding in self.findings},
             "columns": None if self.columns is None else self.columns.to_table(),
             "held_out": _NOT_HELD_OUT if self.held_out is None else self.held_out.to_dict(),
+            "prior": {"why": _NOT_ASKED} if self.family is None else self.family.to_dict(),
         }
 
 
@@ -113,6 +117,7 @@ def check(
     pixel_size: float | None = None,
     false_alarm: float = FALSE_ALARM,
     denoiser: Denoiser | None = None,
+    prior: str | Path | None = None,
     seed: int = 0,
 ) -> Check:
     """Check a denoised image, of whatever denoiser, against the noisy one that it was made from.
@@ -133,8 +138,12 @@ def check(
         What made the denoised image: takes a `Micrograph`, returns (H, W) pixels in its units. It
         is called once, with a part of the data, for evidence on the rest; that is told beside the
         tests, which are of the denoised image alone.
+    prior : str or path, optional
+        A prior, as for `emprior.denoise`, to be asked whether it knows images of this kind; takes
+        seconds, and a pixel size. It is asked about the noisy image, whatever the denoised one
+        shows.
     seed : int
-        Of the frames that are drawn to know what true columns look like.
+        Of the frames that are drawn to know what true columns look like, and of the prior's search.
 
     Returns
     -------
@@ -146,7 +155,9 @@ def check(
         If an image cannot be used, their shapes or scales differ, or the noisy one cannot hold the
         noise.
     OptionError
-        If the noise, pixel size or false-alarm rate has no meaning.
+        If the noise, pixel size, false-alarm rate or prior has no meaning.
+    WeightsError
+        If the prior cannot be used.
 
     Notes
     -----
@@ -197,8 +208,20 @@ def check(
         pixel_size=micrograph.pixel_size,
         columns=evidence,
         held_out=denoiser and held_out_evidence(micrograph, found.noise, denoiser, rng),
+        family=None if prior is None else _family(prior, micrograph, found.noise, rng),
         maps=Maps(pixels, estimate, residual, tuple(scales)),
     )
+
+
+def _family(
+    prior: str | Path, micrograph: Micrograph, noise: NoiseModel, rng: np.random.Generator
+) -> Family | None:
+    from emprior.contest import COARSEST, contest
+    from emprior.denoisers.prior import Prior
+
+    if micrograph.pixel_size is None or micrograph.pixel_size > COARSEST:
+        return None
+    return contest(Prior(prior=prior), micrograph, noise, rng, hurry=False).family
 
 
 def check_false_alarm(rate: float) -> None:

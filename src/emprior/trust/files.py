@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from emprior import __version__
 from emprior.errors import ImageError, InputError
+from emprior.family import KINDS
 from emprior.files import replacing
 from emprior.identify import check_spec
 from emprior.io import FORMATS, Signal, read
@@ -75,14 +76,13 @@ class CheckedFiles:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the maps as plain values, ready for JSON."""
-        families = [frame.check.family for frame in self.frames]
-        order = ("outside", "doubtful", "inside")
+        families = {frame.check.family.kind for frame in self.frames if frame.check.family}
         details = [frame.check.to_dict() for frame in self.frames]
         for told in details:
             del told["regions"]
         return {
             "supported": self.supported,
-            "family": next((family for family in order if family in families), None),
+            "family": next((kind for kind in KINDS if kind in families), None),
             "regions": [{"frame": list(i), **region.to_dict()} for i, region in self.regions],
             "false_alarm": self.false_alarm,
             "noisy": str(self.noisy),
@@ -112,6 +112,8 @@ class CheckedFiles:
                 said.append(f"  {where}and {left} more places")
             if frame.check.held_out is not None:
                 said.append(f"  {where}{frame.check.held_out}")
+            if (family := frame.check.family) is not None:
+                said.append(f"  {where}{family.kind} what the prior knows: {family.reasons[-1]}")
         if all(frame.check.columns is None for frame in self.frames):
             said.append(
                 f"  columns were not looked at: that takes a pixel size of at most {COARSEST:g} Å "
@@ -138,6 +140,7 @@ def check_files(
     *,
     answers: Sequence[NDArray[Any]] | None = None,
     command: str | None = None,
+    prior: str | Path | None = None,
     signal: str | None = None,
     noise: str = "auto",
     pixel_size: float | None = None,
@@ -156,6 +159,8 @@ def check_files(
     command : str, optional
         The denoiser as a program, as for `emprior.trust.command.Command`; run on a part of each
         frame.
+    prior : str or path, optional
+        As for `emprior.check`.
     signal : str, optional
         Which image of a noisy file that holds several; see `emprior.read`.
     noise, pixel_size, false_alarm
@@ -174,6 +179,10 @@ def check_files(
         check_pixel_size(pixel_size)
     check_false_alarm(false_alarm)
     check_spec(noise)
+    if prior is not None:
+        from emprior.denoisers.networks import check_network
+
+        check_network("prior", prior)
     denoiser = None if command is None else _command(command, noisy, denoised)
     one = read(noisy, signal=signal)
     if answers is None:
@@ -194,6 +203,7 @@ def check_files(
                 noise=noise,
                 pixel_size=pixel_size,
                 denoiser=denoiser,
+                prior=prior,
                 false_alarm=1 - (1 - false_alarm) ** (1 / one.frame_count),
             )
         done.append(CheckedFrame(index, found if len(done) < drawn else replace(found, maps=None)))

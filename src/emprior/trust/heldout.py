@@ -24,7 +24,6 @@ Floats = NDArray[np.float64]
 Denoiser = Callable[[Micrograph], NDArray[Any]]
 """Takes a noisy frame and returns its estimate of the clean one, in the same units."""
 
-_SHARE = 0.5
 _RINGS = 40
 _PEAK = 10.0  # times the middle power of its ring, from which a wave is a Bragg peak
 _FEWEST = 8  # waves in a ring
@@ -125,9 +124,9 @@ def held_out_evidence(
     from emprior.denoisers import make
 
     if isinstance(noise, ClippedPoisson):  # hits that are drawn apart have a noise of their own
-        held_out = hide_pixels(micrograph, noise, rng)
+        (held_out,) = hide_pixels(micrograph, noise, rng)
     else:
-        held_out = hold_out(micrograph, noise, rng, _SHARE)
+        held_out = hold_out(micrograph, noise, rng, parts=2)
     answer = np.asarray(denoiser(held_out.seen))
     if answer.shape != micrograph.shape or not np.isfinite(answer).all():
         raise ImageError(
