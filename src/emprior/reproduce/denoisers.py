@@ -225,7 +225,7 @@ FIGURE_14 = Experiment(
     text=(
         "Random crops of recorded frames, without any scaling, of which no clean image exists. "
         "Each denoiser sees three in four of the electrons (thinning), of Gaussian noise as much "
-        "of the information, of other noise fifteen in sixteen of the pixels, and is judged by how "
+        "of the information, of other noise eight in nine of the pixels, and is judged by how "
         "well it predicts the rest: a sharp image that is wrong loses. Grey scales are each "
         "picture's own. The generators know platinum on ceria; nobody says that this is what was "
         "recorded."
