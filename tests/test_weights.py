@@ -112,7 +112,7 @@ def test_cards_are_read_without_torch(whole):
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("name", weights.names())
+@pytest.mark.parametrize("name", weights.shipped())
 def test_shipped_priors_load_and_say_what_they_are_not_for(name):
     network, card = weights.load(name)
     if isinstance(network, Generator):
@@ -126,7 +126,7 @@ def test_shipped_priors_load_and_say_what_they_are_not_for(name):
 
 
 def test_default_is_a_shipped_prior():
-    if not weights.names():
+    if not weights.shipped():
         pytest.skip("this checkout ships no prior yet")
     assert weights.read_card("default") == weights.read_card(weights.DEFAULT)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -13,7 +12,8 @@ import typer
 from typer.core import TyperGroup
 
 from emprior import __version__
-from emprior.console import Console
+from emprior.cli_priors import priors
+from emprior.console import Console, session
 from emprior.errors import EmpriorError, OptionError
 
 if TYPE_CHECKING:
@@ -83,17 +83,6 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing r
 def main() -> None:
     """Run the command line."""
     app(prog_name="emprior")
-
-
-@contextmanager
-def _console(quiet: bool) -> Iterator[Console]:
-    console = Console(quiet)
-    with console.warnings():
-        try:
-            yield console
-        except KeyboardInterrupt:
-            console.complain("error", "interrupted; what was finished before is kept")
-            raise typer.Exit(130) from None
 
 
 def _version(wanted: bool) -> None:
@@ -211,7 +200,7 @@ def denoise(
     frame, and go on where they were stopped. Where the prior does not know the picture, the pooled
     wavelet answers, with a warning.
     """
-    with _console(quiet) as console:
+    with session(quiet) as console:
         from emprior.batch import Settings, denoise_file, expand, untold
         from emprior.denoisers.depth import DEEPEST
         from emprior.io import (
@@ -362,7 +351,7 @@ def check(
 
     Ends with code 0 where nothing does, with 1 where something does, with 2 on errors.
     """
-    with _console(quiet) as console:
+    with session(quiet) as console:
         from emprior.io import check_place
         from emprior.trust import DRAWN, check_files
 
@@ -404,7 +393,7 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Denoise a bundled micrograph whose truth is known; write picture and table."""
-    with _console(quiet) as console:
+    with session(quiet) as console:
         from emprior.demo import run
 
         with console.progress("demo") as progress:
@@ -434,7 +423,7 @@ def simulate(
     quiet: Quiet = False,
 ) -> None:
     """Simulate a data set of clean micrographs; goes on where it was stopped."""
-    with _console(quiet) as console:
+    with session(quiet) as console:
         from emprior.simulate import preview, simulate
 
         if look:
@@ -481,7 +470,7 @@ def new(
     quiet: Quiet = False,
 ) -> None:
     """Write a commented recipe that simulates your own material."""
-    with _console(quiet) as console:
+    with session(quiet) as console:
         from emprior.new import look, parse_axis
         from emprior.new import new as write_recipe
 
@@ -507,7 +496,7 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a prior, or a supervised network."""
-    with _console(quiet) as console:
+    with session(quiet) as console:
         from emprior.training import run_directory, train
 
         directory = run_directory(out)
@@ -527,7 +516,7 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Score denoisers on images and noises; goes on where it was stopped."""
-    with _console(quiet) as console:
+    with session(quiet) as console:
         from emprior.evaluate import run
 
         with console.progress("evaluating") as progress:
@@ -546,7 +535,7 @@ def report(
     quiet: Quiet = False,
 ) -> None:
     """Draw tables and figures from records, into one HTML file beside them."""
-    with _console(quiet) as console:
+    with session(quiet) as console:
         from emprior.report import render
 
         console.say(f"report in {render(directory)}")
@@ -583,7 +572,7 @@ def reproduce(
     Each writes records, figures and a table into a folder of its name; `emprior report DIR` makes
     one page of them all.
     """
-    with _console(quiet) as console:
+    with session(quiet) as console:
         from emprior.reproduce import choose, load_scale, run
 
         choose(names)
@@ -606,16 +595,7 @@ def reproduce(
             raise typer.Exit(2)
 
 
-@app.command()
-def priors() -> None:
-    """List the shipped priors: what each was trained on, how well it does, what it is not for."""
-    with _console(False) as console:
-        from emprior.weights import describe, names
-
-        for name in names():
-            typer.echo(describe(name))
-        if not names():
-            console.say("no prior comes with this installation; make one by emprior train")
+app.add_typer(priors, name="priors")
 
 
 if __name__ == "__main__":

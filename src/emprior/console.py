@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import typer
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -82,6 +83,18 @@ class Console:
             warnings.simplefilter("always", EmpriorWarning)
             warnings.showwarning = show  # type: ignore[assignment]
             yield
+
+
+@contextmanager
+def session(quiet: bool = False) -> Iterator[Console]:
+    """Give a command its console; end with code 130 where it is interrupted."""
+    console = Console(quiet)
+    with console.warnings():
+        try:
+            yield console
+        except KeyboardInterrupt:
+            console.complain("error", "interrupted; what was finished before is kept")
+            raise typer.Exit(130) from None
 
 
 class _Lines:

@@ -10,7 +10,8 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from emprior.errors import ImageError, OptionError
 from emprior.micrograph import check_pixel_size
-from emprior.stored import ARCHITECTURES, Stored
+from emprior.specimen import VACUUM
+from emprior.stored import ARCHITECTURES, Stored, typical
 
 LARGEST_DIMENSION = 64
 SMALLEST_IMAGE = 12  # pixels along a side
@@ -40,6 +41,8 @@ class FeatureNet(Stored):
     num_features : int
         D, under the name that torchmetrics asks for.
     """
+
+    returns = ("features",)
 
     def __init__(self, *, dimension: int, width: int, pixel_size: float, channels: int = 1) -> None:
         super().__init__()
@@ -92,6 +95,10 @@ class FeatureNet(Stored):
             "pixel_size": self.pixel_size,
             "channels": self.channels,
         }
+
+    def examples(self) -> dict[str, Tensor]:
+        """Return two images of noise about vacuum."""
+        return {"images": VACUUM + 0.1 * typical(2, self.channels, 48, 64)}
 
 
 def _bounded(name: str, value: int, least: int, most: int) -> int:

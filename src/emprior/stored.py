@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import math
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
-from torch import nn
+import numpy as np
+import torch
+from scipy.special import ndtri
+from torch import Tensor, nn
 
 from emprior.errors import OptionError
 
@@ -18,13 +22,26 @@ class Stored(nn.Module, ABC):
     ----------
     pixel_size : float
         Distance between the pixel centres of its images in Å.
+    returns : tuple of str
+        Names of what `forward` returns.
     """
 
     pixel_size: float
+    returns: ClassVar[tuple[str, ...]]
 
     @abstractmethod
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments that build this architecture, as plain values."""
+
+    @abstractmethod
+    def examples(self) -> dict[str, Tensor]:
+        """Return arguments of `forward` by name, a batch of two on the CPU, always the same."""
+
+    @torch.no_grad()
+    def portrait(self) -> dict[str, Tensor]:
+        """Return what it makes of its examples, by name: so it is known again."""
+        made = self(**self.examples())
+        return dict(zip(self.returns, made if isinstance(made, tuple) else (made,), strict=True))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the architecture as plain values, with its kind under ``type``; no weights."""
@@ -59,6 +76,16 @@ class Stored(nn.Module, ABC):
                 fix="correct the description, or update emprior if the file is newer",
             ) from None
         return ARCHITECTURES[kind](**arguments)
+
+
+def typical(*shape: int) -> Tensor:
+    """Return numbers spread as standard normal ones are, the same on every machine for ever.
+
+    No generator of random numbers is asked, since their streams may change between versions.
+    """
+    golden = (math.sqrt(5) - 1) / 2
+    even = np.arange(1, math.prod(shape) + 1) * golden % 1
+    return torch.from_numpy(ndtri(even)).float().view(shape)
 
 
 ARCHITECTURES: dict[str, type[Stored]] = {}

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from emprior.errors import OptionError
 from emprior.generators.base import Generator
 from emprior.micrograph import check_pixel_size
-from emprior.stored import Stored
+from emprior.stored import Stored, typical
 
 
 def channel_plan(size: int) -> tuple[int, ...]:
@@ -72,6 +72,8 @@ class DCGAN(Generator, Stored):
     A fresh network holds whatever weights PyTorch gives; `initialise` gives the paper's.
     """
 
+    returns = ("image",)
+
     def __init__(
         self, *, size: int, nz: int, ngf: int, pixel_size: float, channels: int = 1
     ) -> None:
@@ -114,6 +116,10 @@ class DCGAN(Generator, Stored):
             "pixel_size": self.pixel_size,
             "channels": self.channels,
         }
+
+    def examples(self) -> dict[str, Tensor]:
+        """Return two latent vectors."""
+        return {"z": typical(2, self.latent_dim)}
 
 
 class Discriminator(nn.Module):

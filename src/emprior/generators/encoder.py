@@ -14,7 +14,7 @@ from emprior.generators.columns import ColumnGenerator, Element, Scene
 from emprior.generators.multislice import Multislice
 from emprior.micrograph import check_pixel_size
 from emprior.specimen import VACUUM
-from emprior.stored import Stored
+from emprior.stored import Stored, typical
 
 RING = 16
 """Pixels around the frame for which columns are guessed too, since they show inside it."""
@@ -80,6 +80,7 @@ class ColumnEncoder(Stored):
     """
 
     factors: Tensor
+    returns = ("maps", "optics")
 
     def __init__(
         self,
@@ -108,6 +109,33 @@ class ColumnEncoder(Stored):
             "widths": list(self.widths),
             "slices": self.slices,
         }
+
+    def examples(self) -> dict[str, Tensor]:
+        """Return two frames of noise about vacuum, seen but for a margin, and the deviation."""
+        seen = torch.zeros(2, 48, 64)
+        seen[:, 8:-8, 8:-8] = 1
+        deviation = torch.full((2,), 0.1)
+        return {"frame": VACUUM + 0.1 * typical(2, 48, 64), "seen": seen, "deviation": deviation}
+
+    @torch.no_grad()
+    def portrait(self) -> dict[str, Tensor]:
+        """Return what it sees in its examples, and an image of one column of each element."""
+        E, number = len(self.elements), torch.tensor
+        thickness = max(element.typical * element.spacing for element in self.elements)
+        scene = Scene(
+            rows=torch.full((E,), 16.0),
+            columns=(torch.arange(E) + 0.5) * 32 / E,
+            element=torch.arange(E),
+            counts=number([1.0 if e.through else e.typical for e in self.elements]),
+            position_sd=torch.full((E,), ON_LATTICE),
+            defocus=number(100.0),
+            thickness=number(thickness),
+            centre=number(thickness / 2),
+            blur=number(0.5),
+            tilt=torch.zeros(2),
+        )
+        generator = self.generator(scene, 32 - 2 * RING, 32 - 2 * RING)
+        return {**super().portrait(), "image": generator(torch.zeros(1, generator.latent_dim))}
 
     def forward(self, frame: Tensor, seen: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
         """Return density maps and optics.

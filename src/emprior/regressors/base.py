@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from emprior.errors import OptionError
 from emprior.micrograph import check_pixel_size
-from emprior.stored import Stored
+from emprior.specimen import VACUUM
+from emprior.stored import Stored, typical
 
 
 class Regressor(Stored):
@@ -42,6 +43,7 @@ class Regressor(Stored):
     .. [1] S. Mohan, Z. Kadkhodaie, E. P. Simoncelli, C. Fernandez-Granda, ICLR 2020.
     """
 
+    returns = ("image",)
     reach: int
     multiple: int = 1
 
@@ -69,6 +71,10 @@ class Regressor(Stored):
         H, W = images.shape[-2:]
         padded = F.pad(images, (0, -W % self.multiple, 0, -H % self.multiple), mode="replicate")
         return self.regress(padded)[..., :H, :W]
+
+    def examples(self) -> dict[str, Tensor]:
+        """Return two frames of noise about vacuum."""
+        return {"images": VACUUM + 0.1 * typical(2, 1, 45, 59)}
 
     @abstractmethod
     def regress(self, images: Tensor) -> Tensor:

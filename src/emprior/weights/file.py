@@ -1,4 +1,4 @@
-"""Priors on disk: one safetensors file that says what it is, how it was made and what it is for.
+"""A prior on disk: one safetensors file that says what it is, how it was made and what it is for.
 
 The metadata of the file hold a format version and a card (JSON); the tensors are the weights of
 the architecture that the card describes, no more and no less. Nothing in a file is ever executed,
@@ -8,25 +8,28 @@ and every size in it is checked before memory is taken.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import math
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from emprior import __version__
 from emprior.errors import EmpriorError, WeightsError
 from emprior.files import replacing
+from emprior.weights.library import locate
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from emprior.stored import Stored
+    from emprior.weights.fingerprint import Fingerprint
 
 FORMAT = "emprior-prior"
 FORMAT_VERSION = 1
-DEFAULT = "columns"
+FINGERPRINT = "fingerprint"
 
 _LARGEST_HEADER = 4 * 2**20  # bytes
 _LARGEST_FILE = 2 * 2**30
@@ -67,18 +70,6 @@ class Card:
     version: str = __version__
 
 
-def names() -> list[str]:
-    """Return the names of the priors that come with emprior."""
-    folder = files("emprior") / "data" / "priors"
-    if not folder.is_dir():
-        return []
-    return sorted(
-        entry.name.removesuffix(".safetensors")
-        for entry in folder.iterdir()
-        if entry.name.endswith(".safetensors")
-    )
-
-
 def save(
     path: str | Path,
     generator: Stored,
@@ -86,7 +77,7 @@ def save(
     *,
     precision: Literal["float32", "float16"] = "float32",
 ) -> None:
-    """Write a generator and its card.
+    """Write a generator, its card, and the fingerprint by which `verify` knows them again.
 
     Parameters
     ----------
@@ -108,7 +99,8 @@ def save(
         If the file cannot be written.
     """
     import torch
-    from safetensors.torch import save as to_bytes
+
+    from emprior.weights.fingerprint import Fingerprint
 
     tensors = {}
     for name, tensor in generator.state_dict().items():
@@ -130,8 +122,18 @@ def save(
         "format_version": str(FORMAT_VERSION),
         "card": json.dumps(dataclasses.asdict(card)),
     }
+    network = _filled(_shapes(card), tensors)  # as it will be read, also where numbers were rounded
+    known = Fingerprint.of(network, metadata["card"], tensors)
+    content = encode(tensors, {**metadata, FINGERPRINT: known.to_json()})
     with replacing(path) as temporary:
-        temporary.write_bytes(to_bytes(tensors, metadata))
+        temporary.write_bytes(content)
+
+
+def encode(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """Return the content of a file."""
+    from safetensors.torch import save as to_bytes
+
+    return to_bytes(dict(tensors), dict(metadata))
 
 
 def read_card(name_or_path: str | Path) -> Card:
@@ -177,28 +179,57 @@ def load(name_or_path: str | Path = "default") -> tuple[Stored, Card]:
         If there is no such prior, or the file is truncated, of another kind, of a newer format,
         of absurd size, or does not hold exactly the weights that its card describes.
     """
+    opened = open_prior(name_or_path)
+    return opened.network, opened.card
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A file whose every size, shape and number was checked.
+
+    Parameters
+    ----------
+    path : Path
+    card : Card
+    network : Stored
+        Frozen, in eval mode, on the CPU.
+    tensors : mapping of str to Tensor
+        Its weights as they are stored.
+    metadata : mapping of str to str
+        Of the file.
+    """
+
+    path: Path
+    card: Card
+    network: Stored
+    tensors: Mapping[str, Tensor]
+    metadata: Mapping[str, str]
+
+    def fingerprint(self) -> Fingerprint:
+        """Take the fingerprint of what is here, whatever is recorded."""
+        from emprior.weights.fingerprint import Fingerprint
+
+        return Fingerprint.of(self.network, self.metadata["card"], self.tensors)
+
+
+def open_prior(name_or_path: str | Path) -> Opened:
+    """Read all of a file; errors as `load`."""
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load as from_bytes
 
-    import emprior.features
-    import emprior.generators
-    import emprior.regressors  # noqa: F401 - all enter their architectures
-    from emprior.stored import Stored
-
     path = locate(name_or_path)
     content = _read(path)
-    card, header = _parse(path, content)
+    card, metadata, header = _parse(path, content)
     try:
-        with torch.device("meta"):  # shapes only, until the file is known to match them
-            generator = Stored.from_dict(card.architecture)
+        network = _shapes(card)
     except EmpriorError as error:
         raise WeightsError(
             f"{path}: {error.got}", expected=error.expected, why=error.why, fix=error.fix
         ) from error
     wanted = {
         name: (list(tensor.shape), tensor.is_floating_point())
-        for name, tensor in generator.state_dict().items()
+        for name, tensor in network.state_dict().items()
     }
     found = {name: (entry["shape"], entry["dtype"] != "I64") for name, entry in header.items()}
     if differing := sorted(
@@ -216,35 +247,27 @@ def load(name_or_path: str | Path = "default") -> tuple[Stored, Card]:
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise _unfit(path, f"tensor {name} holds NaN or infinite values")
-    generator.to_empty(device="cpu")
-    generator.load_state_dict(tensors)
-    return generator.eval().requires_grad_(False), card
+    return Opened(path, card, _filled(network, tensors), tensors, metadata)
 
 
-def locate(name_or_path: str | Path = "default") -> Path:
-    """Return the file of a prior.
+def _shapes(card: Card) -> Stored:
+    """Return the network on a card without memory for its weights."""
+    import torch
 
-    Raises
-    ------
-    WeightsError
-        If there is none.
-    """
-    shipped = names()
-    name = DEFAULT if name_or_path == "default" else str(name_or_path)
-    if name in shipped:
-        with as_file(files("emprior") / "data" / "priors" / f"{name}.safetensors") as path:
-            return path
-    path = Path(name_or_path).expanduser()
-    if path.is_file():
-        return path
-    near = difflib.get_close_matches(name, shipped, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise WeightsError(
-        f"no prior {str(name_or_path)!r}",
-        expected=f"a file, or one of {', '.join(['default', *shipped]) if shipped else '(none)'}",
-        why="a prior is found by its name among those installed, else as a path",
-        fix=f"{hint}run `emprior priors` to list them, or check the path",
-    )
+    import emprior.features
+    import emprior.generators
+    import emprior.regressors  # noqa: F401 - all enter their architectures
+    from emprior.stored import Stored
+
+    with torch.device("meta"):
+        return Stored.from_dict(card.architecture)
+
+
+def _filled(network: Stored, tensors: Mapping[str, Tensor]) -> Stored:
+    """Give such a network its weights; freeze it."""
+    network.to_empty(device="cpu")
+    network.load_state_dict(tensors)
+    return network.eval().requires_grad_(False)
 
 
 def _read(path: Path) -> bytes:
@@ -256,8 +279,8 @@ def _read(path: Path) -> bytes:
         raise _unfit(path, error.strerror or str(error)) from error
 
 
-def _parse(path: Path, content: bytes) -> tuple[Card, dict[str, Any]]:
-    """Return the card and the tensors' entries of a file, all sizes checked against the file."""
+def _parse(path: Path, content: bytes) -> tuple[Card, dict[str, str], dict[str, Any]]:
+    """Return card, metadata and the tensors' entries, all sizes checked against the file."""
     length = struct.unpack("<Q", content[:8])[0] if len(content) >= 8 else 0
     if not 2 <= length <= _LARGEST_HEADER:
         # Only now: the length of a header may begin with these bytes too.
@@ -288,7 +311,7 @@ def _parse(path: Path, content: bytes) -> tuple[Card, dict[str, Any]]:
     if len(content) != 8 + length + end:
         wrong = "truncated" if len(content) < 8 + length + end else "followed by foreign bytes"
         raise _unfit(path, f"{wrong}: {len(content)} bytes for {8 + length + end}")
-    return _card(path, metadata), header
+    return _card(path, metadata), metadata, header
 
 
 def _card(path: Path, metadata: dict[str, str]) -> Card:
