@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,17 +80,16 @@ OTHERS: dict[str, Draw] = {
 }
 
 
-def frames(data: Path, images: int) -> Iterator[tuple[str, Micrograph]]:
-    """Return clean frames with what they show."""
+def frames(data: Path, images: int) -> Iterator[tuple[str, NDArray[np.floating], float]]:
+    """Return what frames show, the clean frames, and the pixel size that is told."""
     opened = open_frames(data, max_images=images, finest=PIXEL_SIZE, crop=SHAPE[0])
     for frame in opened:
-        yield "platinum on ceria", frame.load()
+        yield "platinum on ceria", frame.load().image, PIXEL_SIZE
     for frame in opened[: max(1, images // 3)]:
-        clean = frame.load()
-        yield "the same, pixel size 20 % too large", replace(clean, pixel_size=1.2 * PIXEL_SIZE)
+        yield "the same, pixel size told 20 % too large", frame.load().image, 1.2 * PIXEL_SIZE
     for name, draw in OTHERS.items():
         for rng in np.random.default_rng(0).spawn(max(1, images // 3)):
-            yield name, Micrograph(draw(rng).astype(np.float32), PIXEL_SIZE)
+            yield name, draw(rng), PIXEL_SIZE
 
 
 def table(found: dict[tuple[str, str], Counter[str]]) -> str:
@@ -111,14 +109,14 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the table into docs/trust.md")
     options = parser.parse_args()
     found: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    for number, (name, clean) in enumerate(track(list(frames(options.data, options.images)))):
+    shown = list(frames(options.data, options.images))
+    for number, (name, clean, pixel_size) in enumerate(track(shown)):
         for place, label in enumerate(NOISES):
             model, rng = noise_model(label), np.random.default_rng([number, place])
             assert model is not None
-            noisy = replace(clean, image=model.sample(clean.image, rng))
+            noisy = Micrograph(model.sample(clean, rng).astype(np.float32), pixel_size)
             noise = resolve("auto", noisy.image).noise
-            verdict = contest(Prior(), noisy, noise, rng)
-            found[name, label][verdict.family.kind] += 1
+            found[name, label][contest(Prior(), noisy, noise, rng).family.kind] += 1
     result = table(found)
     print(result)
     if options.write:

@@ -1,6 +1,7 @@
 """Training learns, survives being killed, and says what went wrong."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -234,6 +235,16 @@ def test_priors_are_kept_where_the_recipe_says_so(tmp_path):
     )
     first = load_file(kept[0])
     assert not torch.equal(first["layers.0.weight"], last["layers.0.weight"])
+
+
+def test_a_finished_run_needs_its_checkpoints_no_more(tmp_path):
+    outcome = train(_recipe(), tmp_path / "run", data=Stripes())
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    files = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    again = train(_recipe(), tmp_path / "run", data=Stripes(), resume=True)
+    assert (again.status, again.step, again.images) == ("finished", outcome.step, outcome.images)
+    assert again.seconds == pytest.approx(outcome.seconds, abs=0.1)
+    assert all(path.read_bytes() == before for path, before in files.items())
 
 
 def test_runs_from_before_a_setting_existed_resume(tmp_path):

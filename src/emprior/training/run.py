@@ -27,7 +27,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from emprior import weights
+from emprior import records, weights
 from emprior.device import choose_device
 from emprior.files import make_directory
 from emprior.recipes import load
@@ -46,6 +46,8 @@ TRAINERS: dict[str, Any] = {
     "features": Features,
     "regression": Regression,
 }
+
+_USED = "The budget is used: {} images seen."
 
 # What a random stream is for; each has one stream per update, so none is ever used twice.
 _WEIGHTS, _UPDATE, _SAMPLES, _SETTLE, _DATA = range(5)
@@ -130,8 +132,22 @@ def train(
     if not newest:
         trainer.begin(recipe.start)
     folder.prepare(run, recipe, data.hash, resume)
+    if not newest and (outcome := _finished(run, recipe)):
+        return outcome
     facts = checkpoint.read(newest, trainer.parts) if newest else {}
     return _Run(recipe, run, trainer, data, facts).loop(progress)
+
+
+def _finished(run: Path, recipe: TrainingRecipe) -> Outcome | None:
+    """Return the outcome of a finished run that was kept without its checkpoints."""
+    prior, log = run / "prior.safetensors", run / "log.jsonl"
+    if not (prior.exists() and log.exists()):
+        return None
+    images = weights.read_card(prior).images
+    if images < recipe.budget.images:
+        return None
+    last = records.read(log)[-1]
+    return Outcome("finished", _USED.format(images), last["step"], images, last["seconds"], prior)
 
 
 class _Run:
@@ -201,7 +217,7 @@ class _Run:
         if not self._checkpoint():
             return self._diverged()
         self._export()
-        return self._outcome("finished", f"The budget is used: {self.images} images seen.")
+        return self._outcome("finished", _USED.format(self.images))
 
     def _draw(self, step: int) -> tuple[Any, np.random.Generator]:
         rng = _stream(self.recipe, _UPDATE, step)
