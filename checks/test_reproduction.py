@@ -99,3 +99,15 @@ def test_the_report_is_made_from_records_alone(directory, tmp_path):
     sources = re.findall(r'(?:src|href)="([^"]*)"', page)
     assert all(source.startswith(("data:image/png;base64,", "#part-")) for source in sources)
     assert render(tmp_path).read_text(encoding="utf-8") == page
+
+
+def test_every_number_beside_the_paper_has_its_record(directory):
+    page = render(directory).read_text(encoding="utf-8")
+    text = (directory / "comparison.md").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if not re.search(r"nz \d", line)]  # other nz here
+    missing = [line for line in lines if "not measured yet" in line]
+    assert len(lines) > len(missing) + 20
+    if not DATA:
+        missing = [line for line in missing if not any(name in line for name in WANTS_FILES)]
+    assert not missing, "\n".join(missing)
+    assert "The paper, figure by figure" in page

@@ -141,15 +141,10 @@ def paired_difference(
     metric: str = HEADLINE.key,
     level: float = 0.95,
 ) -> Difference:
-    r"""Return the median of first − second over the structures that both rows have seen.
+    """Return the median of first − second over the structures that both rows have seen.
 
-    Several images of one structure count once, by their median. The interval runs from the k-th
-    smallest to the k-th largest of the n values, with the largest k for which
-
-    .. math:: 2\,P(B < k) \le 1 - \mathrm{level}, \qquad B \sim \mathrm{Binomial}(n, 1/2).
-
-    It holds the median of all such structures at least as often as it says, whatever their
-    distribution (Thompson, Ann. Math. Stat. 7, 122 (1936)); of five or fewer there is none at 95 %.
+    Several images of one structure count once, by their median. The interval is that of
+    `median_interval`.
 
     Parameters
     ----------
@@ -188,11 +183,25 @@ def paired_difference(
     for image in shared:
         (ahead, structure), (behind, _) = found[first][image], found[second][image]
         groups.setdefault(structure, []).append(ahead - behind)
-    values = np.sort([np.median(group) for group in groups.values()])
-    n = len(values)
+    values = [float(np.median(group)) for group in groups.values()]
+    return Difference(*median_interval(values, level), len(shared), len(values))
+
+
+def median_interval(values: Iterable[float], level: float = 0.95) -> tuple[float, float, float]:
+    r"""Return the median of some values, and an interval that holds that of their distribution.
+
+    From the k-th smallest to the k-th largest of the n values, with the largest k for which
+
+    .. math:: 2\,P(B < k) \le 1 - \mathrm{level}, \qquad B \sim \mathrm{Binomial}(n, 1/2).
+
+    It holds the median at least as often as it says, whatever the distribution (Thompson, Ann.
+    Math. Stat. 7, 122 (1936)); of five values or fewer there is none at 95 %: it is infinite.
+    """
+    ordered = np.sort(np.array(list(values)))
+    n = len(ordered)
     k = int(binom.ppf((1 - level) / 2, n, 0.5))  # P(B ≤ k) reaches it, so P(B < k) does not
-    low, high = (values[k - 1], values[n - k]) if k else (-math.inf, math.inf)
-    return Difference(float(np.median(values)), float(low), float(high), len(shared), n)
+    low, high = (ordered[k - 1], ordered[n - k]) if k else (-math.inf, math.inf)
+    return float(np.median(ordered)), float(low), float(high)
 
 
 def _number(value: float, digits: int) -> str:

@@ -13,7 +13,7 @@ from emprior.errors import FileError
 from emprior.evaluate.recipe import RECIPE, EvaluationRecipe
 from emprior.files import replacing
 from emprior.records import RECORDS, read
-from emprior.report import experiments, result
+from emprior.report import compared, experiments, result
 from emprior.report.board import Board, csv_table
 from emprior.report.page import Section, html_page, markdown
 from emprior.report.plots import points as draw
@@ -28,8 +28,8 @@ def render(directory: str | Path) -> Path:
     ----------
     directory : path
         As written by `emprior.evaluate.run` (``table.md``, ``table.csv`` and ``figure.png`` are
-        made too) or by `emprior.reproduce.run` (as `experiments.render` says). Or a denoised file
-        whose metadata tell columns: ``NAME.html`` is made beside it.
+        made too) or by `emprior.reproduce.run` (as `experiments.render` and `compared.render` say).
+        Or a denoised file whose metadata tell columns: ``NAME.html`` is made beside it.
 
     Returns
     -------
@@ -51,7 +51,8 @@ def render(directory: str | Path) -> Path:
         sections, title = result.sections(directory), directory.name
         page = directory.with_name(directory.name + ".html")
     elif folders := experiments.folders(directory):
-        sections = [section for folder in folders for section in experiments.render(folder)]
+        sections = compared.render(directory)
+        sections += [section for folder in folders for section in experiments.render(folder)]
         title = "Generative adversarial networks for electron microscope image denoising"
     else:
         sections = _board(directory)

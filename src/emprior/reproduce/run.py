@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from emprior.comparison import COMPARISON
 from emprior.device import choose_device
 from emprior.errors import EmpriorError, FileError, OptionError, OutputError, import_extra
 from emprior.files import make_directory, replacing
@@ -27,6 +28,7 @@ from emprior.reproduce import (
 )
 from emprior.reproduce.book import Book
 from emprior.reproduce.experiment import Experiment
+from emprior.reproduce.paper import compared
 from emprior.reproduce.scale import Scale
 from emprior.reproduce.workshop import Bar, Workshop
 
@@ -154,6 +156,7 @@ def run(
     import_extra("matplotlib", "report", "drawing the figures of an experiment")
     directory = make_directory(Path(directory).expanduser(), "everything measured is kept there")
     _check_settings(directory, scale, scale_name)
+    _keep(directory / COMPARISON, compared().to_dict())
     _check_files(directory, {"--images": natural_images, "--video": video})
     shop = Workshop(directory, scale, device=device, natural=natural_images, video=video, bar=bar)
     common = {"scale": scale_name, "seed": scale.seed}

@@ -183,8 +183,7 @@ ALGORITHM_2 = Experiment(
 
 def _hypothesis(shop: Workshop, book: Book) -> None:
     counts, gan = shop.scale.search, generator(shop)
-    clean = shop.clean(shop.scale.latent, counts.frames)
-    from_clean: dict[str, Any] = {}
+    clean = shop.clean(shop.scale.latent)
 
     def search(label: str) -> tuple[Inversion, Floats]:
         given = shop.noisy(shop.scale.latent, clean, label)
