@@ -21,6 +21,7 @@ from emprior.found import Found, FoundColumns, FoundOptics
 from emprior.identify import Identification, check_counts, check_spec, resolve
 from emprior.micrograph import Micrograph
 from emprior.noise import NoiseModel
+from emprior.rownoise import find_row_noise
 
 if TYPE_CHECKING:
     from emprior.denoisers.prior import Prior
@@ -129,7 +130,8 @@ def denoise(
     faults : bool
         Look for hot and dead pixels and patches of one value (`emprior.faults`). They are filled
         from pixels about them, left out of likelihoods, and said under `evidence`; what a
-        Micrograph ignores besides is treated as such patches are.
+        Micrograph ignores besides is treated as such patches are. Likewise for the row noise of
+        scans (`emprior.rownoise`), which is taken off.
     device : str
         "auto", "cpu" or "cuda"; for these methods.
     progress : callable, optional
@@ -224,8 +226,12 @@ def _prepared(
     if outliers.any():
         image = filled(image, faults.all, rng)
         found = _noise(noise, image)
+    if look and (rows := find_row_noise(image, found.noise)) is not None:
+        image = rows.removed(image)
+        evidence = (*found.evidence, rows.said())
+        found = replace(found, noise=rows.remaining(found.noise), evidence=evidence)
     if not faults.all.any():
-        return micrograph, None, found
+        return replace(micrograph, image=image), None, found
     if patches.any():
         warnings.warn(
             f"{faults.said()[-1]}; crop the image, or give the raw data, if that is not so",

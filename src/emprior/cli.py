@@ -160,8 +160,9 @@ def denoise(
         bool,
         typer.Option(
             "--faults/--no-faults",
-            help="Look for hot and dead pixels, which are estimated from others, and for labels, "
-            "saturation and padding, which are left as they are.",
+            help="Look for hot and dead pixels, which are estimated from others, for labels, "
+            "saturation and padding, which are left as they are, and for row noise of scans, "
+            "which is taken off.",
         ),
     ] = True,
     columns: Annotated[
