@@ -237,6 +237,8 @@ def test_provenance_tells_all_it_takes_to_repeat(stack, tmp_path):
         "signal": None,
         "seed": 4,
         "faults": True,
+        "dark": None,
+        "gain": None,
     }
     assert found["pixel_size_in_angstrom"] == pytest.approx(0.1)
     for frame, one in zip(found["frames"], done, strict=True):

@@ -16,12 +16,13 @@ _PUBLIC = {
     "Check": "emprior.trust",
     "Denoised": "emprior.api",
     "Micrograph": "emprior.micrograph",
+    "References": "emprior.references",
     "check": "emprior.trust",
     "denoise": "emprior.api",
     "read": "emprior.io",
     "write": "emprior.io",
 }
-__all__ = ["Check", "Denoised", "Micrograph", "__version__", "check", "denoise", "read", "write"]
+__all__ = ["__version__", *_PUBLIC]
 
 
 def __getattr__(name: str) -> Any:

@@ -21,6 +21,7 @@ from emprior.found import Found, FoundColumns, FoundOptics
 from emprior.identify import Identification, check_counts, check_spec, resolve
 from emprior.micrograph import Micrograph
 from emprior.noise import NoiseModel
+from emprior.references import References, find_seams
 from emprior.rownoise import find_row_noise
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def denoise(
     seed: int | Sequence[int] = 0,
     force: bool = False,
     faults: bool = True,
+    references: References | None = None,
     device: str = "auto",
     progress: Callable[[float], None] | None = None,
 ) -> Denoised:
@@ -132,6 +134,9 @@ def denoise(
         from pixels about them, left out of likelihoods, and said under `evidence`; what a
         Micrograph ignores besides is treated as such patches are. Likewise for the row noise of
         scans (`emprior.rownoise`), which is taken off.
+    references : References, optional
+        Dark and gain of the detector, by which the frame is corrected first: the answer is in the
+        units of the corrected frame.
     device : str
         "auto", "cpu" or "cuda"; for these methods.
     progress : callable, optional
@@ -166,7 +171,7 @@ def denoise(
     if pixel_size is not None:
         micrograph = replace(micrograph, pixel_size=pixel_size)
     rng = np.random.default_rng(seed)
-    micrograph, kept, found = _prepared(micrograph, noise, faults, rng)
+    micrograph, kept, found = _prepared(micrograph, noise, faults, rng, references)
     if method in LEARNED and micrograph.pixel_size is None:
         from emprior.denoisers.networks import NATIVE_PIXEL_SIZE
 
@@ -200,14 +205,18 @@ def denoise(
 
 
 def _prepared(
-    micrograph: Micrograph, noise: str | NoiseModel, look: bool, rng: np.random.Generator
+    micrograph: Micrograph,
+    noise: str | NoiseModel,
+    look: bool,
+    rng: np.random.Generator,
+    references: References | None = None,
 ) -> tuple[Micrograph, NDArray[np.float32] | None, Identification]:
     """Find the noise and the faults of a frame.
 
     Returns
     -------
     micrograph
-        With the faults filled and ignored.
+        Corrected, with the faults filled and ignored.
     kept
         What is to stay as it is, (H, W), elsewhere not a number; None where nothing is.
     identification
@@ -219,13 +228,27 @@ def _prepared(
     )
     if patches.mean() > _MOSTLY:  # that is the picture, then
         patches = none if micrograph.ignored is None else micrograph.ignored
-    image = filled(image, patches, rng)
+    dead = none
+    if references is not None:
+        image, dead = references.corrected(image)
+        micrograph = replace(micrograph, image=image)
+    image = filled(image, patches | dead, rng)
     found = _noise(noise, image)
-    outliers = find_outliers(image, found.noise) & ~patches if look else none
+    outliers = (dead | find_outliers(image, found.noise) if look else dead) & ~patches
     faults = Faults(patches, outliers)
     if outliers.any():
         image = filled(image, faults.all, rng)
         found = _noise(noise, image)
+    if references is not None:
+        found = replace(found, evidence=(*found.evidence, references.said()))
+    elif look and (seams := find_seams(image)):
+        found = replace(found, evidence=(*found.evidence, *seams))
+        warnings.warn(
+            f"{'; '.join(seams)}; give the detector's dark and gain references, or denoise the "
+            "parts apart",
+            EmpriorWarning,
+            stacklevel=3,
+        )
     if look and (rows := find_row_noise(image, found.noise)) is not None:
         image = rows.removed(image)
         evidence = (*found.evidence, rows.said())

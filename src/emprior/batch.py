@@ -27,6 +27,7 @@ from emprior.found import Found, FoundColumns, FoundOptics
 from emprior.io import Signal, read, write
 from emprior.micrograph import Micrograph, check_pixel_size
 from emprior.noise import NoiseModel
+from emprior.references import References, read_references
 from emprior.shelf import Shelf
 from emprior.weights import locate
 from emprior.workers import processes, spread
@@ -42,6 +43,8 @@ class Settings:
     ----------
     signal : str, optional
         Which image of a file that holds several; see `emprior.io.read`.
+    dark, gain : str, optional
+        References of the detector; see `emprior.references.read_references`.
     """
 
     method: str = "prior"
@@ -54,6 +57,8 @@ class Settings:
     force: bool = False
     faults: bool = True
     depth: Depth = DEEPEST
+    dark: str | None = None
+    gain: str | None = None
 
     def check(self) -> None:
         """Find nonsense before any work starts.
@@ -73,6 +78,12 @@ class Settings:
         )
         if self.pixel_size is not None:
             check_pixel_size(self.pixel_size)
+
+    @property
+    def reference_files(self) -> list[Path]:
+        """Files among the references: what is no number."""
+        named = [Path(name).expanduser() for name in (self.dark, self.gain) if name is not None]
+        return [path for path in named if path.exists()]
 
     @property
     def tells(self) -> bool:
@@ -100,6 +111,22 @@ class Settings:
                 expected=f"{what} only of {asked}",
                 why="they come from the search for the columns that best explain the frame",
                 fix=f"leave out the one or the other, or choose {asked}",
+            )
+
+    def check_reports(self) -> None:
+        """Find out before any work whether the answers can be compared with the files.
+
+        Raises
+        ------
+        OptionError
+            If references change what is denoised.
+        """
+        if self.dark is not None or self.gain is not None:
+            raise OptionError(
+                "a report with dark or gain references",
+                expected="the one or the other",
+                why="it compares answers with the frames of the file, which are not corrected",
+                fix="write corrected frames first (emprior.References), and denoise those",
             )
 
 
@@ -211,6 +238,7 @@ def denoise_file(
         )
     if pixel_size is None:
         pixel_size = _assumed(source, settings)
+    references = read_references(settings.dark, settings.gain)
     maps = ("image", "deviation") if settings.tells else ("image",)
     shelf = Shelf(target, signal.data.shape, _task(source, settings, pixel_size), maps)
     total, before = signal.frame_count, len(shelf.told)
@@ -219,7 +247,9 @@ def denoise_file(
     if before:
         say(f"{source.name}: {before} of {total} frames were done before")
     left = [index for index in np.ndindex(*signal.data.shape[:-2]) if index not in shelf.told]
-    jobs = ((source, index, signal.frame(index), pixel_size, settings) for index in left)
+    jobs = (
+        (source, index, signal.frame(index), pixel_size, settings, references) for index in left
+    )
     try:
         if workers == 1 and scheduler is None:
             for done, job in enumerate(jobs, before):
@@ -279,6 +309,7 @@ def _answer(
     pixels: NDArray[Any],
     pixel_size: float | None,
     settings: Settings,
+    references: References | None,
     progress: Progress | None = None,
 ) -> _Answer:
     """Denoise one frame; errors and warnings say which file and frame they are of."""
@@ -296,6 +327,7 @@ def _answer(
                 seed=(settings.seed, *index),
                 force=settings.force,
                 faults=settings.faults,
+                references=references,
                 device=settings.device,
                 progress=progress,
             )
@@ -354,7 +386,7 @@ def _restored(shelf: Shelf, index: tuple[int, ...], pixel_size: float | None) ->
 
 def _task(source: Path, settings: Settings, pixel_size: float | None) -> dict[str, Any]:
     """Return all that the frames' results depend on."""
-    files = [source]
+    files = [source, *settings.reference_files]
     if settings.method == "nearest":
         files.append(Path(settings.prior))
     elif settings.method in LEARNED:

@@ -165,6 +165,21 @@ def denoise(
             "which is taken off.",
         ),
     ] = True,
+    dark: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|VALUE",
+            help="What the detector records without electrons: taken off every frame first.",
+        ),
+    ] = None,
+    gain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="What it records under even illumination, less its dark: every frame is divided "
+            "by it over its mean; pixels where it is not positive are estimated from others.",
+        ),
+    ] = None,
     columns: Annotated[
         Path | None,
         typer.Option(
@@ -228,6 +243,8 @@ def denoise(
             force,
             faults,
             depth="encoder" if fast else DEEPEST,
+            dark=dark,
+            gain=gain,
         )
         settings.check()
         check_workers(workers)
@@ -241,6 +258,7 @@ def denoise(
             settings.check_tells("columns")
             check_columns_output(columns, sources, [*targets, *maps], overwrite=overwrite)
         if report is not None:
+            settings.check_reports()
             taken = [*targets, *maps, *([columns] if columns is not None else [])]
             check_place(report, sources, taken=taken, overwrite=overwrite)
         failed, found, answered = 0, [], []

@@ -1,7 +1,7 @@
 r"""Row noise of scanned images: an offset of its own for every row, seen as horizontal streaks.
 
-In the spectrum it stands at no horizontal frequency but zero, and there at all vertical ones alike.
-So do rows of a crystal parallel to the scan, but only at their own frequencies, below the band limit
+In the spectrum it stands at the horizontal frequency zero, and there at all vertical ones alike. So
+do rows of a crystal parallel to the scan, but only at their own frequencies, below the band limit
 of the microscope. The highest vertical frequencies therefore tell whether there is row noise, and
 how strong; what is stronger elsewhere is taken for structure, and stays.
 """
