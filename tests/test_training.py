@@ -199,6 +199,18 @@ def test_the_minutes_of_a_budget_end_a_run(tmp_path):
     assert again.step == outcome.step  # the time before a stop counts
 
 
+def test_minutes_that_are_asked_for_go_before_those_of_the_recipe(tmp_path):
+    recipe = _recipe(images=10**9, budget={"minutes": 1e3})
+    outcome = train(recipe, tmp_path / "run", minutes=1e-3, data=Stripes())
+    assert outcome.status == "finished"
+    assert 0.06 <= outcome.seconds < 60
+    assert outcome.prior is not None
+    assert weights.read_card(outcome.prior).recipe["budget"]["minutes"] == 1e-3
+    with pytest.raises(RecipeError, match=r"--minutes: budget\.minutes = -1"):
+        train(recipe, tmp_path / "other", minutes=-1, data=Stripes())
+    assert not (tmp_path / "other").exists()
+
+
 def test_what_a_run_writes(tmp_path):
     shares = []
     train(_recipe(), tmp_path / "run", data=Stripes(), progress=shares.append)

@@ -511,6 +511,14 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint.")
     ] = False,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            parser=float,
+            metavar="N",
+            help="Of training in all, resumptions included, instead of the recipe's.",
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     quiet: Quiet = False,
 ) -> None:
@@ -520,7 +528,9 @@ def train(
 
         directory = run_directory(out)
         with console.progress("training") as progress:
-            outcome = train(recipe, directory, resume=resume, device=device, progress=progress)
+            outcome = train(
+                recipe, directory, resume=resume, minutes=minutes, device=device, progress=progress
+            )
         console.say(outcome.message)
         if outcome.prior:
             console.say(f"prior in {outcome.prior}")

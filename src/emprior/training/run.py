@@ -83,6 +83,7 @@ def train(
     run_dir: str | Path,
     *,
     resume: bool = False,
+    minutes: float | None = None,
     device: str = "auto",
     progress: Callable[[float], object] | None = None,
     data: Micrographs | None = None,
@@ -97,6 +98,9 @@ def train(
         Folder of this run; created.
     resume : bool
         Continue from the newest checkpoint in it, or begin if there is none yet.
+    minutes : float, optional
+        Of training in all, also over resumptions; goes before the recipe's ``budget.minutes``.
+        Learning rates that fall over a training fall within this time.
     device : str
         ``"cpu"``, ``"cuda"``, or ``"auto"`` for a GPU where there is one.
     progress : callable, optional
@@ -123,6 +127,10 @@ def train(
     """
     if not isinstance(recipe, TrainingRecipe):
         recipe = load(recipe, TrainingRecipe)
+    if minutes is not None:
+        values = recipe.to_dict()
+        shorter = {**values["budget"], "minutes": minutes}
+        recipe = TrainingRecipe.from_dict({**values, "budget": shorter}, "--minutes")
     where = choose_device(device)
     if data is None:
         data = open_data(recipe.data)
