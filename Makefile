@@ -1,9 +1,9 @@
 # `make demo` shows the main job, `make test` runs every test, `make smoke` the paper's experiments
-# at their smallest scale. All set up .venv.
+# at their smallest scale, `make docs` builds the pages and runs their examples. All set up .venv.
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test smoke lint clean
+.PHONY: demo test smoke lint docs clean
 
 demo: .venv/ready
 	$(BIN)/emprior demo -o demo-output --overwrite
@@ -19,6 +19,9 @@ lint: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -W --keep-going -q docs build/docs
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
