@@ -193,6 +193,14 @@ def test_a_mistyped_name_of_an_imported_prior_is_told(prior):
         weights.load("stripe")
 
 
+def test_one_damaged_file_does_not_hide_the_others(prior, home):
+    weights.install(prior)
+    (home / "broken.safetensors").write_bytes(b"nonsense")
+    said = _run()
+    assert "broken.safetensors: not a safetensors file" in said
+    assert "\nstripes: " in said
+
+
 def test_cards_are_written_for_programs(prior):
     card = json.loads(_run("card", prior, "--json"))
     assert weights.Card(**card) == weights.read_card(prior)

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from emprior.console import session
+from emprior.errors import WeightsError
 
 priors = typer.Typer(rich_markup_mode="markdown")
 
@@ -29,7 +30,10 @@ def _list(context: typer.Context) -> None:
         from emprior.weights import describe, names
 
         for name in names():
-            typer.echo(describe(name))
+            try:
+                typer.echo(describe(name))
+            except WeightsError as error:  # of one file; the others are still there
+                console.complain("warning", str(error))
         if not names():
             console.say("no prior comes with this installation; make one by emprior train")
 

@@ -62,7 +62,9 @@ class Fingerprint:
             raise ValueError("no fingerprint")
         known = cls(**values)
         if not isinstance(known.drawn, dict) or not all(
-            isinstance(numbers, list) and all(type(number) is float for number in numbers)
+            isinstance(numbers, list)
+            and len(numbers) > 1
+            and all(type(number) is float for number in numbers)
             for numbers in known.drawn.values()
         ):
             raise ValueError("a fingerprint with other things than numbers")
@@ -76,11 +78,15 @@ class Fingerprint:
         """Tell whether what is drawn agrees, within `TOLERANCE`."""
         if self.drawn.keys() != other.drawn.keys():
             return False
-        return all(
-            len(mine) == len(its)
-            and all(abs(a - b) <= TOLERANCE * its[1] for a, b in zip(mine, its, strict=True))
-            for mine, its in ((self.drawn[name], other.drawn[name]) for name in self.drawn)
-        )
+        return all(_alike(self.drawn[name], other.drawn[name]) for name in self.drawn)
+
+
+def _alike(mine: list[float], its: list[float]) -> bool:
+    # What hardly varies cannot be told better than single precision does.
+    scale = max(its[1], 1e-3 * max(map(abs, its)))
+    return len(mine) == len(its) and all(
+        abs(a - b) <= TOLERANCE * scale for a, b in zip(mine, its, strict=True)
+    )
 
 
 def _numbers(drawn: Tensor) -> list[float]:

@@ -74,7 +74,7 @@ def verify(name_or_path: str | Path) -> Verified:
     opened = open_prior(name_or_path)
     try:
         recorded = _recorded(str(name_or_path), opened)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise _changed(opened.path, "a fingerprint that cannot be read") from error
     if recorded is not None:
         found = opened.fingerprint()
