@@ -1,5 +1,6 @@
 """Writing: what survives a round trip, which names are taken, and that nothing is half written."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -327,6 +328,33 @@ def test_a_failing_writer_leaves_nothing(tmp_path, movie, monkeypatch, suffix, o
     monkeypatch.setitem(emprior.io.writing._WRITERS, suffix, fail)
     with pytest.raises(OutputError, match="no space left"):
         write(path, source, overwrite=True)
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+@contextlib.contextmanager
+def room_for(size: int):
+    """Let no file of this process become larger, as a full disk does; the error is the system's."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+# Where the disk is full, mrcfile and h5py do not close their files.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("size", [0, 700])
+def test_a_disk_that_is_full_leaves_nothing(tmp_path, movie, suffix, size):
+    image = movie.data[0, :1] + np.random.default_rng(0).random((40, 17))
+    source = Signal.from_array(image, 0.1)
+    write(tmp_path / f"old{suffix}", source)
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    for path in (tmp_path / f"new{suffix}", tmp_path / f"old{suffix}"):
+        with room_for(size), pytest.raises(OutputError, match=path.name):
+            write(path, source, overwrite=True)
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib import format as npy
 
 from emprior.errors import EmpriorError, OutputError
 from emprior.files import replacing
-from emprior.io.outputs import check_output
+from emprior.io.outputs import check_holds, check_output
 from emprior.io.quiet import quiet
 from emprior.io.sidecar import plain, sidecar_path, with_provenance, write_sidecar
 from emprior.io.signal import Axis, Signal, angstroms
@@ -57,13 +60,7 @@ def write(
     check_output(path, sources, overwrite=overwrite)
     path = path.resolve()  # through a link to what it points at
     suffix = path.suffix.lower()
-    if suffix in _FLAT and signal.data.ndim > _FLAT[suffix]:
-        raise OutputError(
-            f"cannot write an array of shape {tuple(signal.data.shape)} as {suffix}",
-            expected="one image" if _FLAT[suffix] == 2 else "one image or one stack of images",
-            why="the format holds no more dimensions",
-            fix="write .hspy, which holds any number",
-        )
+    check_holds(path, signal.data.shape)
     try:
         if suffix == ".hspy":
             with quiet(path), replacing(path) as made:
@@ -167,6 +164,21 @@ def _write_tiff(path: Path, signal: Signal) -> None:
     from rsciio.tiff import file_writer
 
     file_writer(str(path), _entry(_in_nm(signal), {}))
+    _check_whole(path)
+
+
+def _check_whole(path: Path) -> None:
+    """Find out whether a TIFF lacks its end: the library does not notice that the disk was full."""
+    from tifffile import TiffFile
+
+    with TiffFile(path) as file:
+        end = max(
+            start + size
+            for page in file.pages
+            for start, size in zip(page.dataoffsets, page.databytecounts, strict=True)
+        )
+    if end > path.stat().st_size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _write_mrc(path: Path, signal: Signal) -> None:
@@ -192,7 +204,9 @@ def _write_emd(path: Path, signal: Signal) -> None:
 
 
 def _write_npy(path: Path, signal: Signal) -> None:
-    np.save(path, signal.data, allow_pickle=False)
+    with path.open("wb") as file:
+        npy.write_array_header_1_0(file, npy.header_data_from_array_1_0(signal.data))
+        file.write(signal.data)  # np.save does not notice that the disk was full
 
 
 def _write_png(path: Path, signal: Signal) -> dict[str, float]:
@@ -204,7 +218,6 @@ def _write_png(path: Path, signal: Signal) -> dict[str, float]:
     return {"value_of_0": low, "value_of_a_step": step}
 
 
-_FLAT = {".png": 2, ".tif": 3, ".tiff": 3, ".mrc": 3}
 _WRITERS: dict[str, Callable[[Path, Signal], Any]] = {
     ".tif": _write_tiff,
     ".tiff": _write_tiff,
