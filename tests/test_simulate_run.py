@@ -153,11 +153,17 @@ def test_another_recipe_or_foreign_files_are_never_overwritten(recipe, finished,
         simulate(changed, finished)
     assert contents(finished) == before
     (tmp_path / "thesis.tex").write_text("\\begin")
+    (tmp_path / "1.partial-draft").mkdir()
+    (tmp_path / ".zarr.backup12.json").write_text("mine")
     with pytest.raises(OutputError, match="no data set of emprior"):
         simulate(recipe, tmp_path)
     with pytest.raises(OutputError, match="no data set of emprior"):
         simulate(recipe, tmp_path / "thesis.tex")
-    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "thesis.tex",
+        "1.partial-draft",
+        ".zarr.backup12.json",
+    }
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense://x"])

@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import Any
 
 from emprior.datasets import FORMAT, ROOT, Dataset, structure_name
 from emprior.errors import OutputError, RecipeError, import_extra
-from emprior.files import replacing
+from emprior.files import expanded, replacing
 from emprior.recipes import load
 from emprior.simulate.recipe import Simulation
 from emprior.workers import check_workers, processes, spread
@@ -82,7 +82,7 @@ def simulate(
     if not isinstance(recipe, Simulation):
         recipe = load(recipe, Simulation)
     count = check(recipe, workers, here=scheduler is None)
-    directory = Path(directory).expanduser().absolute()
+    directory = expanded(directory).absolute()
     manifest = _claim(directory, recipe)
     parts = [(g, i) for g, part in enumerate(recipe.group) for i in range(part.structures)]
     jobs = [(structure_name(number), *part) for number, part in enumerate(parts)]
@@ -143,15 +143,24 @@ def _claim(directory: Path, recipe: Simulation) -> dict[str, Any]:
     }
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for left_over in directory.glob("*.partial-*"):
-            shutil.rmtree(left_over)
-        for left_over in directory.glob(f".{Path(ROOT).stem}.*"):
-            left_over.unlink()
-        if not any(directory.iterdir()):
+        half_written = set(directory.glob(f".{Path(ROOT).stem}.????????{Path(ROOT).suffix}"))
+        if set(directory.iterdir()) == half_written:
+            _remove(half_written)
             _write_root(directory, manifest)
             return manifest
-        found = json.loads((directory / ROOT).read_text())["attributes"]["emprior"]
-    except (FileNotFoundError, NotADirectoryError, FileExistsError, ValueError, KeyError) as error:
+        found = dict(json.loads((directory / ROOT).read_text())["attributes"]["emprior"])
+        if missing := manifest.keys() - found.keys():
+            raise KeyError(*missing)
+        # Only in a data set: elsewhere such names would be somebody's.
+        _remove([*half_written, *directory.glob("[0-9]*.partial-*")])
+    except (
+        FileNotFoundError,
+        NotADirectoryError,
+        FileExistsError,
+        ValueError,
+        KeyError,
+        TypeError,
+    ) as error:
         raise OutputError(
             f"{directory} holds something that is no data set of emprior",
             expected="a new or empty directory, or an interrupted run of the same recipe",
@@ -179,6 +188,14 @@ def _claim(directory: Path, recipe: Simulation) -> dict[str, Any]:
                 fix="choose another directory, or delete this one",
             )
     return dict(found)
+
+
+def _remove(left_over: Iterable[Path]) -> None:
+    for path in left_over:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _write_root(directory: Path, manifest: dict[str, Any]) -> None:
