@@ -88,6 +88,14 @@ def test_a_bad_frame_is_named_and_nothing_is_written(tmp_path, rng):
     assert [path.name for path in tmp_path.iterdir()] == ["in.hspy"]
 
 
+def test_a_format_that_holds_no_stack_is_refused_before_the_work(stack, tmp_path, monkeypatch):
+    monkeypatch.setattr(batch, "denoise", lambda *args, **options: pytest.fail("work was begun"))
+    for target, deviation in (("out.png", None), ("out.hspy", tmp_path / "sd.png")):
+        with pytest.raises(OutputError, match="expected: one image"):
+            denoise_file(stack, tmp_path / target, CLASSICAL, deviation=deviation)
+    assert [path.name for path in tmp_path.iterdir()] == ["stack.hspy"]
+
+
 def test_a_shortage_of_memory_is_an_error_with_advice(stack, tmp_path, monkeypatch):
     def exhausted(*args, **options):
         raise MemoryError("Unable to allocate 7 TiB")

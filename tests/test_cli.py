@@ -352,6 +352,7 @@ BAD_FILES = {
         ["in.mrc", "complete file"],
     ),
     "no text": ("@list.bin", lambda path: None, ["list.bin"]),
+    "no name for a system": ("null\0.npy", lambda path: None, ["null"]),
 }
 
 
@@ -381,6 +382,9 @@ BAD_OUTPUTS = {
     "two into a file": (["in.tif", "other.npy"], "o.hspy", ["2 inputs", "mkdir -p"]),
     "two of one name": (["in.tif", "folder/in.tif"], "out", ["would both become"]),
     "the same twice": (["in.tif", "in.tif"], "out", ["would both become"]),
+    "too long a name": (["in.tif"], "x" * 250 + ".npy", ["name too long"]),
+    "two into too long a name": (["in.tif", "other.npy"], "x" * 300, ["name too long"]),
+    "no name for a system": (["in.tif"], "null\0.npy", ["null"]),
 }
 
 
@@ -434,6 +438,7 @@ BAD_OPTIONS = {
     "pixel size of zero": (["--pixel-size", "0"], ["0 Å", "positive"]),
     "negative pixel size": (["--pixel-size", "-0.1"], ["-0.1 Å"]),
     "pixel size of NaN": (["--pixel-size", "nan"], ["nan Å"]),
+    "tiny pixel size": (["--pixel-size", "1e-300"], ["1e-300 Å", "0.0001"]),
     "huge pixel size": (["--pixel-size", "1e9"], ["1e+09 Å", "1 nm is 10 Å"]),
     "negative seed": (["--seed", "-1"], ["seed of -1", "at least 0"]),
     "broken seed": (["--seed", "1.5"], ["'1.5'", "--seed"]),
@@ -443,6 +448,7 @@ BAD_OPTIONS = {
     "unknown option": (["--forse"], ["--forse", "--force"]),
     "value missing": (["--seed"], ["--seed"]),
     "unknown prior": (["--method", "prior", "--prior", "no.safetensors"], ["'no.safetensors'"]),
+    "prior of too long a name": (["--method", "prior", "--prior", "x" * 300], ["no prior 'xxx"]),
 }
 
 
@@ -472,6 +478,8 @@ def test_an_unknown_device_is_refused(image, tmp_path, prior):
         (["denoise", "in.tif"], ["--out"]),
         (["--forse"], ["--forse", "emprior --help"]),
         (["train", "no.toml", "-o", "run"], ["no.toml", "No such file"]),
+        (["train", "~nobody/no.toml", "-o", "~nobody/run"], ["~nobody/no.toml", "No such file"]),
+        (["simulate", "no.toml", "--preview", "-o", "."], ["no.toml", "No such file"]),
     ],
 )
 def test_commands_without_a_meaning(tmp_path, monkeypatch, args, words):

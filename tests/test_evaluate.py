@@ -340,6 +340,14 @@ def test_changed_data_under_an_old_name_is_noticed(files, tmp_path):
         evaluate.run(make_recipe(files), tmp_path / "out")
 
 
+def test_records_of_something_else_are_left_alone(files, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "records.jsonl").write_text('{"image": "a", "noise": 3}\n')
+    with pytest.raises(OutputError, match="without a proper 'denoiser'"):
+        evaluate.run(make_recipe(files), tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["records.jsonl"]
+
+
 def test_each_scoring_is_logged(files, tmp_path):
     recipe = make_recipe(files)
     evaluate.run(recipe, tmp_path / "out")

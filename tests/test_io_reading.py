@@ -281,6 +281,17 @@ def test_files_that_cannot_be_read(tmp_path, name, content, message):
     assert caught.value.fix
 
 
+def test_frames_that_a_damaged_header_counts_are_not_waited_for(tmp_path, rng):
+    path = tmp_path / "image.mrc"
+    with mrcfile.new(path) as mrc:
+        mrc.set_data(rng.random((2, 20, 30), np.float32))
+    content = bytearray(path.read_bytes())
+    content[8:12] = (2**31 - 1).to_bytes(4, "little")  # nz
+    path.write_bytes(content)
+    with leaky_readers(), pytest.raises(FileError, match="bytes of pixels are counted"):
+        read(path, lazy=True)
+
+
 def test_a_directory_is_no_file(tmp_path):
     with pytest.raises(FileError, match=r"it is a directory[\s\S]*\*\.dm4"):
         read(tmp_path)

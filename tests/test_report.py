@@ -228,6 +228,13 @@ def test_rendering_twice_gives_the_same_bytes(board):
     assert sorted(p.name for p in board.iterdir()) == sorted([*names, report.RECORDS])
 
 
+def test_records_of_something_else_are_refused(tmp_path):
+    (tmp_path / "records.jsonl").write_text('{"image": "a", "noise": 3}\n')
+    with pytest.raises(FileError, match=r"records\.jsonl: .*'denoiser'"):
+        report.render(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["records.jsonl"]
+
+
 def test_a_directory_without_records_is_refused(tmp_path):
     with pytest.raises(FileError, match=r"records\.jsonl") as caught:
         report.render(tmp_path)

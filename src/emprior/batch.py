@@ -23,8 +23,9 @@ from emprior.errors import (
     OptionError,
     OutputError,
 )
+from emprior.files import expanded
 from emprior.found import Found, FoundColumns, FoundOptics
-from emprior.io import Signal, read, write
+from emprior.io import Signal, check_holds, read, write
 from emprior.micrograph import Micrograph, check_pixel_size
 from emprior.noise import NoiseModel
 from emprior.references import References, read_references
@@ -82,7 +83,7 @@ class Settings:
     @property
     def reference_files(self) -> list[Path]:
         """Files among the references: what is no number."""
-        named = [Path(name).expanduser() for name in (self.dark, self.gain) if name is not None]
+        named = [expanded(name) for name in (self.dark, self.gain) if name is not None]
         return [path for path in named if path.exists()]
 
     @property
@@ -223,6 +224,8 @@ def denoise_file(
         answer has a standard deviation where it is asked for: then none is written.
     """
     signal = read(source, signal=settings.signal)
+    for path in (target, *([deviation] if deviation is not None else [])):
+        check_holds(path, signal.data.shape)  # before the work, not after
     if settings.pixel_size is not None:
         signal = _rescaled(signal, settings.pixel_size)
     try:

@@ -446,7 +446,9 @@ def simulate(
         from emprior.simulate import preview, simulate
 
         if look:
-            sheet = recipe.with_suffix(".png") if out is None else out.with_suffix(".png")
+            place = recipe if out is None else out
+            # A folder may be named "." too.
+            sheet = (place if place.name else place.absolute()).with_suffix(".png")
             with console.progress("preview") as progress:
                 found = preview(recipe, sheet, workers=workers, progress=progress)
             console.say(str(found))

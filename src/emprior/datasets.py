@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from emprior.errors import FileError, OptionError, import_extra
+from emprior.files import expanded
 from emprior.specimen import Optics, Structure, View
 from emprior.stacks import Crops, windows
 
@@ -144,7 +145,7 @@ class Dataset:
             If zarr is not installed.
         """
         import_extra("zarr", "train", "reading data sets")
-        directory = Path(directory).expanduser()
+        directory = expanded(directory)
         try:
             root = json.loads((directory / ROOT).read_text(encoding="utf-8"))
             manifest = root["attributes"]["emprior"]

@@ -44,6 +44,11 @@ def replacing(path: str | Path) -> Iterator[Path]:
         ) from error
 
 
+def expanded(path: str | Path) -> Path:
+    """Return a path with ``~`` replaced by the home folder; an unknown user's stays as it is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (that of pathlib raises a RuntimeError)
+
+
 def make_directory(path: str | Path, purpose: str) -> Path:
     """Make a directory and those above it, unless it is there.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -152,7 +151,7 @@ def check_pixel_size(pixel_size: float) -> float:
     Raises
     ------
     OptionError
-        If it is not a positive finite number.
+        If it is not a number from 0.0001 to 10 000.
     """
     if not (isinstance(pixel_size, (int, float, np.number)) and not isinstance(pixel_size, bool)):
         raise OptionError(
@@ -162,10 +161,10 @@ def check_pixel_size(pixel_size: float) -> float:
             fix="give, for example, pixel_size=0.05",
         )
     value = float(pixel_size)
-    if not (math.isfinite(value) and 0 < value < 1e4):
+    if not 1e-4 < value < 1e4:  # NaN neither
         raise OptionError(
             f"a pixel size of {value:g} Å",
-            expected="a positive number of Å below 10 000",
+            expected="a positive number of Å, from 0.0001 to 10 000",
             why="the prior is brought to the scale of the image by it",
             fix="give the distance between pixels in Å; 1 nm is 10 Å",
         )

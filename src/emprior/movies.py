@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from emprior.errors import ImageError, OptionError
+from emprior.files import expanded
 from emprior.io import read
 from emprior.micrograph import check_pixel_size
 from emprior.stacks import Stack
@@ -40,7 +41,7 @@ def open_movie(
     -----
     Frames keep their noise: a generator trained on them draws noisy images.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     signal = read(path, lazy=False)
     size = signal.pixel_size if pixel_size is None else pixel_size
     if size is None:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from emprior.errors import EmpriorError, FileError, OptionError
+from emprior.files import expanded
 from emprior.stacks import Stack
 
 PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
@@ -111,7 +112,7 @@ def open_images(
     OptionError
         If a checksum is given for a folder.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     archive = next((known for known in ARCHIVES if known.file == path.name), None)
     if not path.exists():
         raise _missing(path, archive)

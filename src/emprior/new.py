@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from emprior.errors import OptionError, OutputError
-from emprior.files import replacing
+from emprior.files import expanded, replacing
 from emprior.identify import identify
 from emprior.io import read
 from emprior.noise import Poisson, PoissonGaussian
@@ -177,7 +177,7 @@ def new(
             why="images are told apart by it",
             fix="choose another",
         )
-    out = Path(out).expanduser()
+    out = expanded(out)
     if out.exists() and not overwrite:
         raise OutputError(
             f"{out} exists",
@@ -185,7 +185,7 @@ def new(
             why="a recipe that was adapted by hand would be lost",
             fix="add --overwrite (in Python: overwrite=True), or choose another name",
         )
-    file = os.path.relpath(Path(cif).expanduser(), out.parent)
+    file = os.path.relpath(expanded(cif), out.parent)
     pixel_size, shape = _view(example)
     values = {
         "name": name,

@@ -7,13 +7,13 @@ into a frame of one scale by :math:`(y - d)\,\bar g / g`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emprior.errors import ImageError, InputError, OptionError
+from emprior.files import expanded
 
 Floats = NDArray[np.floating]
 
@@ -131,7 +131,7 @@ def read_references(dark: str | None, gain: str | None) -> References | None:
 def _mean_frame(path: str) -> Floats:
     from emprior.io import read
 
-    signal = read(Path(path).expanduser())
+    signal = read(expanded(path))
     total = np.zeros(signal.frame_shape)
     for _, frame in signal.frames():
         total += frame

@@ -16,6 +16,7 @@ from emprior.diversity.likelihood import log_likelihood
 from emprior.diversity.neighbours import Manifolds, Spread, manifolds, nearest_distance, repeated
 from emprior.diversity.pairs import pair_similarity
 from emprior.errors import ImageError
+from emprior.files import expanded
 
 if TYPE_CHECKING:
     from torch import nn
@@ -135,7 +136,7 @@ def inception_distance(
     path = weights or os.environ.get(INCEPTION)
     if not path:
         return _without(f"no weights of Inception were given ({INCEPTION} names their file)")
-    path = Path(path).expanduser()
+    path = expanded(path)
     if not path.is_file():
         return _without(f"no weights of Inception at {path}")
     if real.shape[1] not in (1, 3):

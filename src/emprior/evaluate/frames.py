@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from emprior.datasets import Dataset
 from emprior.errors import FileError, OptionError
 from emprior.evaluate.structure import Known
+from emprior.files import expanded
 from emprior.grid import stretch
 from emprior.io import read
 from emprior.micrograph import Micrograph
@@ -113,15 +114,15 @@ def expand(path: str | Path) -> Path:
     FileError
         If a variable is not set.
     """
-    expanded = os.path.expandvars(str(path))
-    if "$" in expanded:
+    told = os.path.expandvars(path)
+    if "$" in told:
         raise FileError(
             f"the path {path}",
             expected="variables of the environment that are set",
             why="$NAME stands for what the environment says, and it says nothing",
             fix="set the variable, or write the path out",
         )
-    return Path(expanded).expanduser()
+    return expanded(told)
 
 
 def _data_set(place: Path, most: int | None, finest: float, crop: int | None) -> list[Frame]:

@@ -104,9 +104,16 @@ def run(
 
 def _left(tasks: list[Task], path: Path) -> list[Task]:
     """Return the tasks not yet recorded."""
-    done = {
-        _key(record): record["setting"] for record in (records.read(path) if path.exists() else ())
-    }
+    found = records.read(path) if path.exists() else []
+    try:
+        done = {_key(record): record["setting"] for record in found}
+    except (KeyError, TypeError) as error:
+        raise OutputError(
+            f"{path} holds a record without a proper {error}",
+            expected="records of this recipe, data and prior, or none",
+            why="another program's records must not be mixed with these",
+            fix="name another directory",
+        ) from error
     for task in tasks:
         key = (task.frame.name, task.noise, task.row.name)
         if done.get(key, task.setting) != task.setting:

@@ -5,7 +5,14 @@ that `plan_outputs` has checked. What each format keeps is told in ``docs/files.
 """
 
 from emprior.io.columns import ColumnsOfFrame, check_columns_output, write_columns
-from emprior.io.outputs import FORMATS, check_output, check_place, output_path, plan_outputs
+from emprior.io.outputs import (
+    FORMATS,
+    check_holds,
+    check_output,
+    check_place,
+    output_path,
+    plan_outputs,
+)
 from emprior.io.reading import read
 from emprior.io.sidecar import sidecar_path
 from emprior.io.signal import Axis, Signal, angstroms
@@ -18,6 +25,7 @@ __all__ = [
     "Signal",
     "angstroms",
     "check_columns_output",
+    "check_holds",
     "check_output",
     "check_place",
     "output_path",

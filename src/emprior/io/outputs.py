@@ -18,6 +18,7 @@ FORMATS = {
     ".npy": "NumPy array, pixels only",
     ".png": "16-bit grey levels, to look at",
 }
+_MOST_AXES = {".png": 2, ".tif": 3, ".tiff": 3, ".mrc": 3}
 _ALTERNATIVES = ".hspy (keeps everything), .tif (Fiji), .mrc, .emd, .npy or .png (to look at)"
 
 
@@ -36,8 +37,9 @@ def output_path(source: Path, out: Path) -> Path:
     Raises
     ------
     OutputError
-        If the suffix names no format that can be written.
+        If the suffix names no format that can be written, or the system takes no such name.
     """
+    _check_name(out)
     if out.is_dir():
         suffix = source.suffix.lower()
         kept = suffix in FORMATS and suffix != ".png"
@@ -69,6 +71,25 @@ def check_output(path: Path, sources: Sequence[Path] = (), *, overwrite: bool = 
     check_place(path, sources, beside=beside, overwrite=overwrite)
 
 
+def check_holds(path: Path, shape: Sequence[int]) -> None:
+    """Check that the format of a file holds an array of this shape.
+
+    Raises
+    ------
+    OutputError
+        If it holds fewer axes.
+    """
+    suffix = path.suffix.lower()
+    most = _MOST_AXES.get(suffix, len(shape))
+    if len(shape) > most:
+        raise OutputError(
+            f"cannot write an array of shape {tuple(shape)} as {suffix}",
+            expected="one image" if most == 2 else "one image or one stack of images",
+            why="the format holds no more dimensions",
+            fix="write .hspy, which holds any number",
+        )
+
+
 def check_place(
     path: Path,
     sources: Sequence[Path] = (),
@@ -95,6 +116,7 @@ def check_place(
     OutputError
         As `check_output`; also if it is one of the other outputs.
     """
+    _check_name(path)
     parent = path.parent
     if path.is_dir() or not parent.is_dir():
         missing = path if path.is_dir() else parent
@@ -157,6 +179,7 @@ def plan_outputs(
     OutputError
         As `output_path` and `check_output` do; also if several inputs would share one output.
     """
+    _check_name(out)
     if len(sources) > 1 and not out.is_dir():
         raise OutputError(
             f"{len(sources)} inputs for the one output {out}",
@@ -183,7 +206,25 @@ def plan_outputs(
     return outputs
 
 
+def _check_name(path: Path) -> None:
+    """Check that the system takes a name, and those that are made from it on the way."""
+    try:
+        path.parent.joinpath(f".{path.name}.unfinished").lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:
+        raise OutputError(
+            f"cannot write {path}: {getattr(error, 'strerror', None) or error}",
+            expected="a name that the file system takes, with room for a few letters more",
+            why="a result is made under a longer name beside its place",
+            fix="choose another name or directory",
+        ) from error
+
+
 def _same(path: Path, source: Path) -> bool:
-    if path.exists() and source.exists() and path.samefile(source):
-        return True
-    return str(path.resolve()).casefold() == str(source.resolve()).casefold()
+    try:
+        if path.exists() and source.exists() and path.samefile(source):
+            return True
+        return str(path.resolve()).casefold() == str(source.resolve()).casefold()
+    except (OSError, ValueError):  # no such source can be; reading says why
+        return False

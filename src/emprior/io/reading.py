@@ -135,6 +135,8 @@ def _load(path: Path, lazy: bool) -> list[Mapping[str, Any]]:
     plugins.sort(key=lambda plugin: plugin["name"] == "MRCZ")  # which also claims .mrc
     # RosettaSciIO's lazy TIFF keeps its file open, and decodes the whole stack for each frame.
     lazy = lazy and suffix not in (".tif", ".tiff")
+    if lazy and suffix == ".mrc":
+        _check_mrc(path)
     for plugin in plugins:
         try:
             found = importlib.import_module(plugin["api"]).file_reader(str(path), lazy=lazy)
@@ -146,6 +148,19 @@ def _load(path: Path, lazy: bool) -> list[Mapping[str, Any]]:
     if suffix in (".tif", ".tiff"):
         found = [_with_fiji_unit(entry) for entry in found]
     return list(found)
+
+
+def _check_mrc(path: Path) -> None:
+    """Find frames that an MRC counts and lacks: lazily read, millions of them take for ever."""
+    import mrcfile
+
+    with mrcfile.open(path, permissive=True, header_only=True) as file:
+        header = file.header
+        pixel = mrcfile.utils.dtype_from_mode(header.mode).itemsize
+        counted = pixel * int(header.nx) * int(header.ny) * int(header.nz)
+        there = path.stat().st_size - header.nbytes - int(header.nsymbt)
+    if counted > there:
+        raise ValueError(f"{counted} bytes of pixels are counted, and {there} are there")
 
 
 def _with_fiji_unit(entry: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from emprior.errors import FileError
+from emprior.errors import EmpriorError, FileError
 from emprior.evaluate.recipe import RECIPE, EvaluationRecipe
 from emprior.files import replacing
 from emprior.records import RECORDS, read
@@ -71,13 +71,23 @@ def _board(directory: Path) -> list[Section]:
             why="tables and figures are made from records",
             fix="run emprior evaluate until it has measured something",
         )
-    board = Board(records, _recipe(directory / RECIPE))
-    sections = board.sections()
-    results = {
-        "figure.png": next(section.figure for section in sections if section.figure),
-        "table.csv": csv_table([*board.tables, board.law[1]]).encode(),
-        "table.md": markdown(sections).encode(),
-    }
+    try:
+        board = Board(records, _recipe(directory / RECIPE))
+        sections = board.sections()
+        results = {
+            "figure.png": next(section.figure for section in sections if section.figure),
+            "table.csv": csv_table([*board.tables, board.law[1]]).encode(),
+            "table.md": markdown(sections).encode(),
+        }
+    except (KeyError, TypeError, ValueError, StopIteration) as error:
+        if isinstance(error, EmpriorError):
+            raise
+        raise FileError(
+            f"{directory / RECORDS}: a record that lacks or misstates {error}",
+            expected="records that emprior evaluate wrote",
+            why="tables and figures are made from what each of them says",
+            fix="name the folder of an evaluation, or evaluate again into a new one",
+        ) from error
     for name, content in results.items():
         with replacing(directory / name) as made:
             made.write_bytes(content)

@@ -13,7 +13,7 @@ from typing import Any
 from emprior.comparison import COMPARISON
 from emprior.device import choose_device
 from emprior.errors import EmpriorError, FileError, OptionError, OutputError, import_extra
-from emprior.files import make_directory, replacing
+from emprior.files import expanded, make_directory, replacing
 from emprior.report import experiments as drawn
 from emprior.reproduce import (
     adversarial,
@@ -154,7 +154,7 @@ def run(
     chosen = choose(names)
     choose_device(device)
     import_extra("matplotlib", "report", "drawing the figures of an experiment")
-    directory = make_directory(Path(directory).expanduser(), "everything measured is kept there")
+    directory = make_directory(expanded(directory), "everything measured is kept there")
     _check_settings(directory, scale, scale_name)
     _keep(directory / COMPARISON, compared().to_dict())
     _check_files(directory, {"--images": natural_images, "--video": video})

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import AfterValidator, Field, model_validator
 
 from emprior.errors import FileError, RecipeError, import_extra
+from emprior.files import expanded
 from emprior.recipes import Recipe
 from emprior.simulate.ranges import Fraction, Range, within
 
@@ -231,7 +232,7 @@ def with_files(values: Any, folder: Path) -> Any:
         return values
     values = {key: with_files(value, folder) for key, value in values.items()}
     if isinstance(values.get("cif"), str) and not values.get("text"):
-        path = folder / Path(values["cif"]).expanduser()
+        path = folder / expanded(values["cif"])
         try:
             values["text"] = path.read_text(encoding="utf-8", errors="replace")
         except OSError as error:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from emprior.errors import OutputError, import_extra
-from emprior.files import replacing
+from emprior.files import expanded, replacing
 from emprior.recipes import load
 from emprior.simulate.recipe import Simulation
 from emprior.simulate.run import check
@@ -113,7 +113,7 @@ def preview(
     if not isinstance(recipe, Simulation):
         recipe = load(recipe, Simulation)
     count = check(recipe, workers)
-    sheet = Path(sheet).expanduser()
+    sheet = expanded(sheet)
     tiles, seconds = _first(recipe, progress or (lambda share: None))
     try:
         with replacing(sheet) as path:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emprior.errors import OutputError, RecipeError
-from emprior.files import make_directory, replacing
+from emprior.files import expanded, make_directory, replacing
 from emprior.training.recipe import TrainingRecipe
 
 
@@ -19,11 +19,11 @@ def run_directory(name: str | Path) -> Path:
 
     Runs lie in ``$EMPRIOR_RUNS``, or else in ``~/.cache/emprior/runs``.
     """
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.is_absolute() or len(path.parts) != 1 or path.name in ("", ".."):
         return path
     runs = os.environ.get("EMPRIOR_RUNS") or "~/.cache/emprior/runs"
-    return Path(runs).expanduser() / path
+    return expanded(runs) / path
 
 
 def prepare(run: Path, recipe: TrainingRecipe, data_hash: str, resume: bool) -> None:

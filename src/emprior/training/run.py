@@ -29,7 +29,7 @@ import numpy as np
 
 from emprior import records, weights
 from emprior.device import choose_device
-from emprior.files import make_directory
+from emprior.files import expanded, make_directory
 from emprior.recipes import load
 from emprior.training import checkpoint, folder
 from emprior.training.adversarial import Adversarial
@@ -134,7 +134,7 @@ def train(
     where = choose_device(device)
     if data is None:
         data = open_data(recipe.data)
-    run = Path(run_dir).expanduser()
+    run = expanded(run_dir)
     trainer = TRAINERS[recipe.kind](recipe, data, where, _stream(recipe, _WEIGHTS, 0))
     newest = checkpoint.newest(run / "checkpoints")
     if not newest:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
+from emprior.files import expanded
 from emprior.training.data_recipe import MovieData, NaturalData
 from emprior.training.trainer import Micrographs
 
@@ -17,7 +17,7 @@ def open_data(section: Any) -> Micrographs:
     FileError, ImageError, OptionError
         If it cannot be read or used.
     """
-    path = Path(section.path).expanduser()
+    path = expanded(section.path)
     if isinstance(section, NaturalData):
         from emprior.natural import open_images
 

@@ -6,11 +6,12 @@ import difflib
 import os
 import re
 import shutil
+from contextlib import suppress
 from importlib.resources import as_file, files
 from pathlib import Path
 
 from emprior.errors import OptionError, WeightsError
-from emprior.files import make_directory, replacing
+from emprior.files import expanded, make_directory, replacing
 
 DEFAULT = "columns"
 SUFFIX = ".safetensors"
@@ -24,7 +25,7 @@ def shipped() -> list[str]:
 def imported_folder() -> Path:
     """Return the folder of imported priors, in ``$XDG_DATA_HOME`` or else ``~/.local/share``."""
     data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(data).expanduser() / "emprior" / "priors"
+    return expanded(data) / "emprior" / "priors"
 
 
 def names() -> list[str]:
@@ -47,9 +48,10 @@ def locate(name_or_path: str | Path = "default") -> Path:
     known = names()
     if name in known:
         return imported_folder() / f"{name}{SUFFIX}"
-    path = Path(name_or_path).expanduser()
-    if path.is_file():
-        return path
+    path = expanded(name_or_path)
+    with suppress(OSError):  # a name too long for a file
+        if path.is_file():
+            return path
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise WeightsError(
@@ -84,7 +86,7 @@ def install(path: str | Path, name: str | None = None, *, overwrite: bool = Fals
     from emprior.io import check_place
     from emprior.weights.verify import verify
 
-    path = Path(path).expanduser()
+    path = expanded(path)
     name = path.name.removesuffix(SUFFIX) if name is None else name
     taken = ["default", *shipped()]
     if name in taken or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
@@ -117,7 +119,7 @@ def export(name_or_path: str | Path, out: str | Path, *, overwrite: bool = False
     from emprior.io import check_place
     from emprior.weights.verify import verify
 
-    source, out = locate(name_or_path), Path(out).expanduser()
+    source, out = locate(name_or_path), expanded(out)
     check_place(out, [source], overwrite=overwrite)
     content = verify(source).content()
     with replacing(out) as temporary:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emprior.errors import OptionError, WeightsError, import_extra
-from emprior.files import replacing
+from emprior.files import expanded, replacing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -68,7 +68,7 @@ def write_onnx(name_or_path: str | Path, out: str | Path, *, overwrite: bool = F
 
     for module in ("onnx", "onnxscript", "onnxruntime"):
         import_extra(module, "onnx", "writing ONNX files and comparing them with PyTorch")
-    source, out = locate(name_or_path), Path(out).expanduser()
+    source, out = locate(name_or_path), expanded(out)
     check_place(out, [source], overwrite=overwrite)
     network, card = load(source)
     model = _translated(network)
