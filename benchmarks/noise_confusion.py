@@ -15,15 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from marked import rewrite
 from numpy.typing import NDArray
 from rich.progress import track
 
 from emprior import io
 from emprior.identify import identify
 from emprior.noise import ClippedPoisson, Gaussian, NoiseModel, Poisson, PoissonGaussian
-
-DOC = Path(__file__).parents[1] / "docs" / "noise.md"
-BEGIN, END = "<!-- confusion: begin -->", "<!-- confusion: end -->"
 
 NOISES: dict[str, NoiseModel] = {
     **{f"P({s:g})": Poisson(1 / s) for s in (0.5, 1, 10, 25, 100)},
@@ -125,9 +123,7 @@ def main() -> None:
     result = table(options.folder, options.draws)
     print(result)
     if options.write:
-        before, _, rest = DOC.read_text(encoding="utf-8").partition(BEGIN)
-        text = f"{before}{BEGIN}\n{result}\n{END}{rest.partition(END)[2]}"
-        DOC.write_text(text, encoding="utf-8")
+        rewrite("noise.md", "confusion", result)
 
 
 if __name__ == "__main__":

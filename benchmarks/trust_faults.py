@@ -21,6 +21,7 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
+from marked import rewrite
 from numpy.typing import NDArray
 from rich.progress import track
 from scipy import ndimage
@@ -35,8 +36,6 @@ from emprior.specimen import VACUUM
 
 Image = NDArray[np.float64]
 
-DOC = Path(__file__).parents[1] / "docs" / "trust.md"
-BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
 NOISES = ("P(1)", "P(10)", "P(25)")
 SHAPE = (320, 384)
 FALSE_ALARM = 0.05
@@ -312,9 +311,7 @@ def main() -> None:
     result = table(options.out / RECORDS)
     print(result)
     if options.write:
-        before, _, rest = DOC.read_text(encoding="utf-8").partition(BEGIN)
-        text = f"{before}{BEGIN}\n{result}\n{END}{rest.partition(END)[2]}"
-        DOC.write_text(text, encoding="utf-8")
+        rewrite("trust.md", "faults", result)
 
 
 if __name__ == "__main__":
