@@ -60,7 +60,7 @@ def test_defined_in_vacuum_and_below(noise):
 @cases
 @pytest.mark.parametrize("factor", [2, 3])
 def test_pooled_model_describes_pooled_samples(noise, factor, rng):
-    pooled = noise.pooled(factor)
+    pooled = noise.averaged(factor**2)
     if pooled is None:
         assert isinstance(noise, ClippedPoisson)
         return

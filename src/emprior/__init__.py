@@ -19,6 +19,7 @@ _PUBLIC = {
     "References": "emprior.references",
     "check": "emprior.trust",
     "denoise": "emprior.api",
+    "denoise_movie": "emprior.movie",
     "read": "emprior.io",
     "write": "emprior.io",
 }

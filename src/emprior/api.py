@@ -171,7 +171,7 @@ def denoise(
     if pixel_size is not None:
         micrograph = replace(micrograph, pixel_size=pixel_size)
     rng = np.random.default_rng(seed)
-    micrograph, kept, found = _prepared(micrograph, noise, faults, rng, references)
+    micrograph, kept, found = prepared(micrograph, noise, faults, rng, references)
     if method in LEARNED and micrograph.pixel_size is None:
         from emprior.denoisers.networks import NATIVE_PIXEL_SIZE
 
@@ -204,7 +204,7 @@ def denoise(
     )
 
 
-def _prepared(
+def prepared(
     micrograph: Micrograph,
     noise: str | NoiseModel,
     look: bool,

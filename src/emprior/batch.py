@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from emprior.files import expanded
 from emprior.found import Found, FoundColumns, FoundOptics
 from emprior.io import Signal, check_holds, read, write
 from emprior.micrograph import Micrograph, check_pixel_size
+from emprior.movie import REACH, denoise_among
 from emprior.noise import NoiseModel
 from emprior.references import References, read_references
 from emprior.shelf import Shelf
@@ -46,6 +48,8 @@ class Settings:
         Which image of a file that holds several; see `emprior.io.read`.
     dark, gain : str, optional
         References of the detector; see `emprior.references.read_references`.
+    movie : bool
+        Whether neighbouring frames help; see `emprior.denoise_movie`.
     """
 
     method: str = "prior"
@@ -60,6 +64,7 @@ class Settings:
     depth: Depth = DEEPEST
     dark: str | None = None
     gain: str | None = None
+    movie: bool = False
 
     def check(self) -> None:
         """Find nonsense before any work starts.
@@ -89,7 +94,7 @@ class Settings:
     @property
     def tells(self) -> bool:
         """Whether the method can tell columns and deviations."""
-        return self.method == "prior" and reaches(self.depth, "inversion")
+        return self.method == "prior" and reaches(self.depth, "inversion") and not self.movie
 
     def check_tells(self, what: str) -> None:
         """Find out before any work whether the method can tell columns or deviations.
@@ -104,13 +109,14 @@ class Settings:
         OptionError
             If it never tells them.
         """
-        asked = "the method 'prior' as it is without --fast"
+        asked = "the method 'prior' as it is without --fast and --movie"
         if not self.tells:
+            source = "a movie" if self.movie else "a first sight"
             raise OptionError(
                 f"{what} of "
-                + (f"the method {self.method!r}" if self.method != "prior" else "a first sight"),
+                + (source if self.method == "prior" else f"the method {self.method!r}"),
                 expected=f"{what} only of {asked}",
-                why="they come from the search for the columns that best explain the frame",
+                why="they come from one search for the columns that best explain one frame",
                 fix=f"leave out the one or the other, or choose {asked}",
             )
 
@@ -250,8 +256,12 @@ def denoise_file(
     if before:
         say(f"{source.name}: {before} of {total} frames were done before")
     left = [index for index in np.ndindex(*signal.data.shape[:-2]) if index not in shelf.told]
+    if settings.movie:
+        _check_movie(source, signal)
+    read_in = _with_neighbours if settings.movie else _by_itself
     jobs = (
-        (source, index, signal.frame(index), pixel_size, settings, references) for index in left
+        (source, index, *frames, pixel_size, settings, references)
+        for index, frames in zip(left, read_in(signal, left), strict=True)
     )
     try:
         if workers == 1 and scheduler is None:
@@ -294,6 +304,33 @@ def denoise_file(
     return frames
 
 
+def _check_movie(source: Path, signal: Signal) -> None:
+    if signal.data.ndim < 3 or signal.data.shape[-3] < 2:
+        raise OptionError(
+            f"{source} with --movie: an array of shape {tuple(signal.data.shape)}",
+            expected="two frames or more, (..., time, H, W)",
+            why="neighbouring frames are more counts of the same object",
+            fix="leave out --movie, or put the frames into one file in order of time",
+        )
+
+
+Frames = tuple[list[NDArray[Any]], int]
+"""Frames, and which of them is to be denoised."""
+
+
+def _by_itself(signal: Signal, left: Sequence[tuple[int, ...]]) -> Iterator[Frames]:
+    for index in left:
+        yield [signal.frame(index)], 0
+
+
+def _with_neighbours(signal: Signal, left: Sequence[tuple[int, ...]]) -> Iterator[Frames]:
+    """Yield each frame with those about it along the last axis of frames."""
+    frame = lru_cache(maxsize=2 * REACH + 1)(signal.frame)
+    for *series, at in left:
+        near = range(max(0, at - REACH), min(signal.data.shape[-3], at + REACH + 1))
+        yield [frame((*series, one)) for one in near], at - near.start
+
+
 @dataclass(frozen=True, eq=False)
 class _Answer:
     """What became of one frame, as it travels from a worker."""
@@ -309,7 +346,8 @@ class _Answer:
 def _answer(
     source: Path,
     index: tuple[int, ...],
-    pixels: NDArray[Any],
+    frames: list[NDArray[Any]],
+    centre: int,
     pixel_size: float | None,
     settings: Settings,
     references: References | None,
@@ -317,23 +355,29 @@ def _answer(
 ) -> _Answer:
     """Denoise one frame; errors and warnings say which file and frame they are of."""
     name = _name(source, index)
+    answer = partial(
+        denoise,
+        pixel_size=pixel_size,
+        method=settings.method,
+        prior=settings.prior,
+        depth=settings.depth,
+        # Each frame has random draws of its own, whatever the others do.
+        seed=(settings.seed, *index),
+        force=settings.force,
+        device=settings.device,
+    )
+    given: dict[str, Any] = {
+        "noise": settings.noise,
+        "faults": settings.faults,
+        "references": references,
+    }
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", EmpriorWarning)
-            done = denoise(
-                Micrograph(pixels, pixel_size),
-                noise=settings.noise,
-                method=settings.method,
-                prior=settings.prior,
-                depth=settings.depth,
-                # Each frame has random draws of its own, whatever the others do.
-                seed=(settings.seed, *index),
-                force=settings.force,
-                faults=settings.faults,
-                references=references,
-                device=settings.device,
-                progress=progress,
-            )
+            if settings.movie:
+                done = denoise_among(frames, centre, answer, seed=(settings.seed, *index), **given)
+            else:
+                done = answer(Micrograph(frames[centre]), progress=progress, **given)
             told: dict[str, Any] = {
                 "method": done.method,
                 "noise": done.noise.to_dict(),

@@ -165,6 +165,14 @@ def denoise(
             "which is taken off.",
         ),
     ] = True,
+    movie: Annotated[
+        bool,
+        typer.Option(
+            "--movie",
+            help="The frames follow each other in time: where nothing changed, neighbours are "
+            "added as more counts.",
+        ),
+    ] = False,
     dark: Annotated[
         str | None,
         typer.Option(
@@ -245,6 +253,7 @@ def denoise(
             depth="encoder" if fast else DEEPEST,
             dark=dark,
             gain=gain,
+            movie=movie,
         )
         settings.check()
         check_workers(workers)

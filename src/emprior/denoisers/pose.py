@@ -77,7 +77,7 @@ class Pose:
         h, w = noisy.shape[-2:]
         # Averages of counts are counts again: fewer numbers, the same likelihood.
         factor = pooling((h, w), pitch)
-        pooled = noise.pooled(factor) if factor > 1 else noise
+        pooled = noise.averaged(factor**2) if factor > 1 else noise
         if pooled is None:
             factor, pooled = 1, noise
         pooled = self._likelihood(pooled)

@@ -77,8 +77,8 @@ class NoiseModel(ABC):
         variances do.
         """
 
-    def pooled(self, factor: int) -> NoiseModel | None:
-        """Return the model of the mean of ``factor × factor`` pixels of equal clean value.
+    def averaged(self, count: int) -> NoiseModel | None:
+        """Return the model of the mean of so many pixels of equal clean value.
 
         None where the family is not closed under averaging, as for most clipped counts.
         """

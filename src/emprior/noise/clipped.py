@@ -160,8 +160,8 @@ class ClippedPoisson(Poisson, kind="clipped-poisson"):
             self.gain**4 * np.interp(rate, rates[:, 0], fourth - 3 * second**2),
         )
 
-    def pooled(self, factor: int) -> Hits | None:  # type: ignore[override]
+    def averaged(self, count: int) -> Hits | None:  # type: ignore[override]
         """Return how many pixels were hit, where that is all they tell; None elsewhere."""
         if self.ceiling > 1:
             return None
-        return Hits(self.gain, self.offset, self.maximum, factor**2)
+        return Hits(self.gain, self.offset, self.maximum, count)

@@ -70,9 +70,9 @@ class Poisson(NoiseModel, kind="poisson"):
         rate = self._rate(clean)
         return self.gain**3 * rate, self.gain**4 * rate
 
-    def pooled(self, factor: int) -> Poisson:
-        """Return Poisson noise of gain / factor²: means of counts are scaled counts."""
-        return Poisson(self.gain / factor**2, self.offset)
+    def averaged(self, count: int) -> Poisson:
+        """Return Poisson noise of gain / count: means of counts are scaled counts."""
+        return Poisson(self.gain / count, self.offset)
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,6 @@ class PoissonGaussian(NoiseModel, kind="poisson-gaussian"):
         """Return those of the counts: normal readout noise adds none."""
         return self._counts.cumulants(clean)
 
-    def pooled(self, factor: int) -> PoissonGaussian:
-        """Return the model of the mean of ``factor²`` pixels."""
-        return PoissonGaussian(self.gain / factor**2, self.offset, self.sigma / factor)
+    def averaged(self, count: int) -> PoissonGaussian:
+        """Return the model of the mean of so many pixels."""
+        return PoissonGaussian(self.gain / count, self.offset, self.sigma / count**0.5)

@@ -57,6 +57,6 @@ class Gaussian(NoiseModel, kind="gaussian"):
         """Return zeros."""
         return np.zeros_like(clean), np.zeros_like(clean)
 
-    def pooled(self, factor: int) -> Gaussian:
-        """Return Gaussian noise of sigma / factor."""
-        return Gaussian(self.sigma / factor)
+    def averaged(self, count: int) -> Gaussian:
+        """Return Gaussian noise of sigma / √count."""
+        return Gaussian(self.sigma / count**0.5)

@@ -118,9 +118,9 @@ class Hits(NoiseModel, kind="hits"):
             shown**4 * unit * (1 - 6 * unit) / self.pixels**3,
         )
 
-    def pooled(self, factor: int) -> Hits:
-        """Return the hits among so many more pixels."""
-        return dataclasses.replace(self, pixels=self.pixels * factor**2)
+    def averaged(self, count: int) -> Hits:
+        """Return the hits among so many times more pixels."""
+        return dataclasses.replace(self, pixels=self.pixels * count)
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ class Columns:
             ExampleSource(part, network.elements, recipe.data.crop, recipe.noise)
             for part in (train, held_out)
         )
-        self._judged = self.held_out.draw(_JUDGED, rng, Poisson().pooled(recipe.noise.pooling))
+        self._judged = self.held_out.draw(_JUDGED, rng, Poisson().averaged(recipe.noise.pooling**2))
 
     @property
     def parts(self) -> dict[str, Part]:

@@ -54,7 +54,7 @@ class MovieData(CropData):
     Parameters
     ----------
     path, pixel_size, limits
-        See `emprior.movies.open_movie`.
+        See `emprior.recordings.open_recording`.
     """
 
     type: Literal["movie"]

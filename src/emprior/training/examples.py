@@ -182,7 +182,7 @@ def corrupt(clean: Floats, noise: NoiseRange, rng: np.random.Generator) -> tuple
     """
     family = rng.random()
     if family < _POISSON:
-        model: NoiseModel = Poisson(1 / _log_uniform(noise.dose, rng)).pooled(noise.pooling)
+        model: NoiseModel = Poisson(1 / _log_uniform(noise.dose, rng)).averaged(noise.pooling**2)
     elif family < _POISSON + _CLIPPED:
         # Each detector pixel is hit or not, so the number of hits is binomial.
         single, pixels = ClippedPoisson(), noise.pooling**2
@@ -191,7 +191,7 @@ def corrupt(clean: Floats, noise: NoiseRange, rng: np.random.Generator) -> tuple
         rate = -np.log1p(-np.minimum(hits, pixels - 0.5) / pixels)
         return rate.astype(np.float32), _deviation(single) / noise.pooling
     else:
-        model = Gaussian(_log_uniform(noise.sigma, rng)).pooled(noise.pooling)
+        model = Gaussian(_log_uniform(noise.sigma, rng)).averaged(noise.pooling**2)
     return model.sample(clean, rng), _deviation(model)
 
 

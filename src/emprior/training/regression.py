@@ -194,7 +194,7 @@ def draw_noise(noise: RegressionNoise, rng: np.random.Generator) -> NoiseModel:
 
 def sample(model: NoiseModel, clean: Floats, pooling: int, rng: np.random.Generator) -> Floats:
     """Return the means of ``pooling²`` noisy detector pixels for each pixel of a clean image."""
-    pooled = model.pooled(pooling) if pooling > 1 else model
+    pooled = model.averaged(pooling**2) if pooling > 1 else model
     if pooled is not None:
         return pooled.sample(clean, rng)
     detector = clean.repeat(pooling, axis=0).repeat(pooling, axis=1)

@@ -23,9 +23,9 @@ def open_data(section: Any) -> Micrographs:
 
         return open_images(path, colour=section.colour, part=section.part)
     if isinstance(section, MovieData):
-        from emprior.movies import open_movie
+        from emprior.recordings import open_recording
 
-        return open_movie(path, pixel_size=section.pixel_size, limits=section.limits)
+        return open_recording(path, pixel_size=section.pixel_size, limits=section.limits)
     from emprior.datasets import Dataset
 
     return Dataset.open(path)

@@ -128,7 +128,7 @@ def examine(
     ColumnEvidence
     """
     factor = max(1, int(_FINE / pixel_size + 1e-9))
-    pooled = noise.pooled(factor) if factor > 1 else noise
+    pooled = noise.averaged(factor**2) if factor > 1 else noise
     if pooled is None:
         factor, pooled = 1, noise
     y, x = pool(noisy, factor), pool(denoised, factor)

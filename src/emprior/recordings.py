@@ -13,7 +13,7 @@ from emprior.micrograph import check_pixel_size
 from emprior.stacks import Stack
 
 
-def open_movie(
+def open_recording(
     path: str | Path,
     *,
     pixel_size: float | None = None,
