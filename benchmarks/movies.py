@@ -26,7 +26,7 @@ from emprior import io
 from emprior.api import denoise
 from emprior.drift import drift
 from emprior.errors import EmpriorWarning
-from emprior.evidence import Advantage, HeldOut, hold_out
+from emprior.evidence import HeldOut, hold_out
 from emprior.identify import identify
 from emprior.micrograph import Micrograph
 from emprior.movie import denoise_among, denoise_movie
@@ -46,7 +46,9 @@ STEP = 0.5  # pixels of drift from frame to frame, standard deviation along each
 
 def movie(rng: np.random.Generator) -> tuple[Floats, NDArray[np.int_]]:
     """Return clean frames, (T, H, W), and where the two columns are in each, (2, T, 2)."""
-    places = np.array([(3 + 2.08 * i, 2 + 2.4 * (j + i % 2 / 2)) for i in range(8) for j in range(5)])
+    places = np.array(
+        [(3 + 2.08 * i, 2 + 2.4 * (j + i % 2 / 2)) for i in range(8) for j in range(5)]
+    )
     moved = np.cumsum(rng.normal(0, STEP, (FRAMES, 2)), 0) * PIXEL_SIZE
     lost, found = rng.choice(np.flatnonzero((places > 2.5).all(1) & (places < 16).all(1)), 2, False)
     y, x = np.indices((SIZE, SIZE)) * PIXEL_SIZE
@@ -98,7 +100,9 @@ def simulated(draws: int) -> str:
                 quality[name] += list(-10 * np.log10((error**2).mean((1, 2))))
                 for path, change in zip(where, (VANISHES, APPEARS), strict=True):
                     for t, (row, column) in enumerate(path):
-                        rows, columns = (slice(max(0, c - NEAR), c + NEAR + 1) for c in (row, column))
+                        rows, columns = (
+                            slice(max(0, c - NEAR), c + NEAR + 1) for c in (row, column)
+                        )
                         here = float(np.sqrt((error[t, rows, columns] ** 2).mean()))
                         (beside if t in (change - 1, change) else far)[name].append(here)
         for name in quality:
@@ -106,21 +110,23 @@ def simulated(draws: int) -> str:
                 f"{np.mean(some[name]):.4f} ± {np.std(some[name]) / len(some[name]) ** 0.5:.4f}"
                 for some in (beside, far)
             )
-            lines.append(f"| P({dose}) | {name} | {np.mean(quality[name]):.2f} | {near} | {other} |")
+            lines.append(
+                f"| P({dose}) | {name} | {np.mean(quality[name]):.2f} | {near} | {other} |"
+            )
     return "\n".join(lines)
 
 
 def advantage(gains: list[Floats]) -> str:
     """Return the mean gain of unseen pixels, and its error."""
     some = np.concatenate(gains)
-    return str(Advantage(float(some.mean()), float(some.std() / some.size**0.5)))
+    return f"{some.mean():.2g} ± {some.std() / some.size**0.5:.1g} nats a pixel"
 
 
 def counted(path: Path) -> list[str]:
     """Judge a movie of whole counts by electrons that were drawn out of its frames."""
     frames = np.rint(np.load(path)[:, 26:] / 32.0)  # below the label; 32 grey levels an electron
     rng = np.random.default_rng(0)
-    held = [hold_out(Micrograph(frame), Poisson(), rng, 0.5) for frame in frames]
+    held = [hold_out(Micrograph(frame), Poisson(), rng, 2) for frame in frames]
     seen = [one.seen.image for one in held]
     noise = held[0].noise
     alone = [denoise(f, method=METHOD, noise=noise, faults=False).image for f in seen]

@@ -232,6 +232,8 @@ def denoise_file(
     signal = read(source, signal=settings.signal)
     for path in (target, *([deviation] if deviation is not None else [])):
         check_holds(path, signal.data.shape)  # before the work, not after
+    if settings.movie:
+        _check_movie(source, signal)
     if settings.pixel_size is not None:
         signal = _rescaled(signal, settings.pixel_size)
     try:
@@ -256,8 +258,6 @@ def denoise_file(
     if before:
         say(f"{source.name}: {before} of {total} frames were done before")
     left = [index for index in np.ndindex(*signal.data.shape[:-2]) if index not in shelf.told]
-    if settings.movie:
-        _check_movie(source, signal)
     read_in = _with_neighbours if settings.movie else _by_itself
     jobs = (
         (source, index, *frames, pixel_size, settings, references)
