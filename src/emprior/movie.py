@@ -106,8 +106,16 @@ def denoise_movie(
             why="so many neighbours on either side may be added to a frame",
             fix="leave it out, or denoise frame by frame with emprior.denoise",
         )
-    options = {"method": method, "prior": prior, "search": search, "depth": depth}
-    answer = partial(denoise, pixel_size=pixel_size, force=force, device=device, **options)
+    answer = partial(
+        denoise,
+        pixel_size=pixel_size,
+        method=method,
+        prior=prior,
+        search=search,
+        depth=depth,
+        force=force,
+        device=device,
+    )
     for number, (window, centre) in enumerate(_windows(frames, reach)):
         yield denoise_among(
             window,
