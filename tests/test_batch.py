@@ -247,6 +247,7 @@ def test_provenance_tells_all_it_takes_to_repeat(stack, tmp_path):
         "faults": True,
         "dark": None,
         "gain": None,
+        "movie": False,
     }
     assert found["pixel_size_in_angstrom"] == pytest.approx(0.1)
     for frame, one in zip(found["frames"], done, strict=True):
