@@ -38,11 +38,7 @@ from emprior.cli import app
 from emprior.io import Signal, write
 
 _SIMULATION = """seed = 7
-dtype = "float32"
-structure = { kind = "particle", radius = 7.0, gap = 20.0 }
-optics = { energy = 300e3, cs = [-13e4, -13e4], focal_spread = 40.0 }
 view = { shape = [20, 24], pixel_size = 0.4 }
-regime = [{ name = "any", defocus = [-100.0, 200.0] }]
 group = [{ name = "all", structures = 4, images = 2, grid = 192 }]
 """
 _TRAINING = """kind = "adversarial"
