@@ -20,6 +20,7 @@ _PUBLIC = {
     "check": "emprior.trust",
     "denoise": "emprior.api",
     "denoise_movie": "emprior.movie",
+    "find_pixel_size": "emprior.api",
     "read": "emprior.io",
     "write": "emprior.io",
 }

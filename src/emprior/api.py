@@ -110,7 +110,8 @@ def denoise(
         Pixels in any units.
     pixel_size : float, optional
         Distance between pixels in Å; goes before that of a Micrograph. Where neither is known
-        the prior assumes 0.0489 Å, with a warning.
+        the method "prior" looks for one at which it knows the lattice, and else assumes 0.0489 Å;
+        it warns of either.
     noise : str or NoiseModel
         "auto" identifies it from the frame; or "none", "poisson[:GAIN][,offset=O][,clip=MAX]",
         "gaussian:SIGMA" in units of the data, or a model.
@@ -173,15 +174,10 @@ def denoise(
     rng = np.random.default_rng(seed)
     micrograph, kept, found = prepared(micrograph, noise, faults, rng, references)
     if method in LEARNED and micrograph.pixel_size is None:
-        from emprior.denoisers.networks import NATIVE_PIXEL_SIZE
-
-        warnings.warn(
-            f"the pixel size is not known: {NATIVE_PIXEL_SIZE} Å, that of the prior's "
-            "training data, is assumed. If that is wrong the prior looks for atoms of the "
-            "wrong size; give the pixel size",
-            EmpriorWarning,
-            stacklevel=2,
-        )
+        searched = method == "prior" and reaches(depth, "inversion")
+        size = _lattice_scale(micrograph, found.noise, prior, device, rng) if searched else None
+        warnings.warn(f"the pixel size is not known: {said_of(size)}", EmpriorWarning, stacklevel=2)
+        micrograph = replace(micrograph, pixel_size=size)
     if method == "prior":
         from emprior.denoisers.prior import Prior
 
@@ -201,6 +197,74 @@ def denoise(
         seconds=time.perf_counter() - started,
         trace=estimate.trace,
         find=estimate.find,
+    )
+
+
+def find_pixel_size(
+    image: ArrayLike | Micrograph,
+    *,
+    noise: str | NoiseModel = "auto",
+    prior: str | Path = "default",
+    seed: int = 0,
+    device: str = "auto",
+) -> float | None:
+    """Find the pixel size of a frame from the lattices that a prior knows.
+
+    Parameters
+    ----------
+    image : (H, W) array_like or Micrograph
+        What it says of its own pixel size is not looked at.
+    noise, prior, seed, device
+        As for `denoise`.
+
+    Returns
+    -------
+    float or None
+        [Å]; None where there is none at which the prior knows the frame.
+
+    Raises
+    ------
+    InputError
+        If the image or an option has no sensible meaning.
+
+    Notes
+    -----
+    Takes some ten seconds; how, and how well, says `emprior.scale.scale_of`. A material that the
+    prior does not know may look like one that it knows, at another size.
+    """
+    check_options(method="prior", noise=noise, prior=prior, seed=seed, device=device)
+    micrograph = image if isinstance(image, Micrograph) else Micrograph(np.asarray(image))
+    rng = np.random.default_rng(seed)
+    micrograph, _, found = prepared(micrograph, noise, True, rng)
+    return _lattice_scale(micrograph, found.noise, prior, device, rng)
+
+
+def _lattice_scale(
+    micrograph: Micrograph,
+    noise: NoiseModel,
+    prior: str | Path,
+    device: str,
+    rng: np.random.Generator,
+) -> float | None:
+    from emprior.denoisers.prior import Prior
+    from emprior.scale import scale_of
+
+    found = scale_of(Prior(prior=prior, device=device), micrograph, noise, rng)
+    return None if found is None else found.pixel_size
+
+
+def said_of(pixel_size: float | None) -> str:
+    """Say which pixel size is taken where none is known: one found from a lattice, or if None."""
+    from emprior.denoisers.networks import NATIVE_PIXEL_SIZE
+
+    if pixel_size is not None:
+        return (
+            f"{pixel_size:.4f} Å is taken, at which the prior knows the lattice, to within some "
+            "per cent. Another material may look alike at another size; give the pixel size"
+        )
+    return (
+        f"{NATIVE_PIXEL_SIZE} Å, that of the prior's training data, is assumed. If that is wrong "
+        "the prior looks for atoms of the wrong size; give the pixel size"
     )
 
 

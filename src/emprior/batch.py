@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emprior import __version__
-from emprior.api import Denoised, check_options, denoise
+from emprior.api import Denoised, check_options, denoise, find_pixel_size, said_of
 from emprior.denoisers import LEARNED
 from emprior.denoisers.depth import DEEPEST, Depth, reaches
 from emprior.errors import (
@@ -248,7 +249,7 @@ def denoise_file(
             stacklevel=2,
         )
     if pixel_size is None:
-        pixel_size = _assumed(source, settings)
+        pixel_size = _assumed(source, signal, settings)
     references = read_references(settings.dark, settings.gain)
     maps = ("image", "deviation") if settings.tells else ("image",)
     shelf = Shelf(target, signal.data.shape, _task(source, settings, pixel_size), maps)
@@ -470,23 +471,32 @@ def _rescaled(signal: Signal, pixel_size: float) -> Signal:
     return replace(signal, axes=tuple(axes))
 
 
-def _assumed(source: Path, settings: Settings) -> float | None:
-    """Say what happens without a pixel size; return the one that is assumed, if any."""
-    assumed, what = None, "the result has none either"
+def _assumed(source: Path, signal: Signal, settings: Settings) -> float | None:
+    """Say what happens without a pixel size; return the one that is taken, if any.
+
+    It is the same for all frames, so that the first is asked.
+    """
+    taken, what = None, "the result has none either; give it"
     if settings.method in LEARNED:
         from emprior.denoisers.networks import NATIVE_PIXEL_SIZE
 
-        assumed = NATIVE_PIXEL_SIZE
-        what = (
-            f"{assumed} Å, that of the prior's training data, is assumed. If that is wrong the "
-            "prior looks for atoms of the wrong size"
-        )
+        found = None
+        if settings.method == "prior" and reaches(settings.depth, "inversion"):
+            with suppress(InputError):  # which is said where the frame's turn comes
+                found = find_pixel_size(
+                    signal.frame((0,) * (signal.data.ndim - 2)),
+                    noise=settings.noise,
+                    prior=settings.prior,
+                    seed=settings.seed,
+                    device=settings.device,
+                )
+        taken, what = found or NATIVE_PIXEL_SIZE, said_of(found)
     warnings.warn(
-        f"{source.name} does not say its pixel size: {what}; give it by --pixel-size",
+        f"{source.name} does not say its pixel size: {what} by --pixel-size",
         EmpriorWarning,
         stacklevel=3,
     )
-    return assumed
+    return taken
 
 
 def _provenance(

@@ -77,7 +77,7 @@ def contest(
         """Return the prior, reporting its progress as a part of the whole."""
         return replace(prior, progress=lambda share: progress(start + (stop - start) * share))
 
-    trial = _middle(micrograph)
+    trial = middle(micrograph)
     pixel_size = micrograph.pixel_size or NATIVE_PIXEL_SIZE
     fallback: Denoiser = make(FALLBACK)
     divisions = folds(trial, noise, rng)
@@ -107,7 +107,7 @@ def contest(
     return Verdict(family, first.way, found if trial is micrograph else None)
 
 
-def _middle(micrograph: Micrograph) -> Micrograph:
+def middle(micrograph: Micrograph) -> Micrograph:
     """Return the middle of a large frame: enough to tell whether the prior knows the picture."""
     most = max(32, round(_FIELD / (micrograph.pixel_size or NATIVE_PIXEL_SIZE)))
     if max(micrograph.shape) <= most:

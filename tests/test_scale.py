@@ -1,0 +1,56 @@
+"""The pixel size is found where the prior knows the lattice, and nowhere else."""
+
+import numpy as np
+import pytest
+from toys import toy_frame, toy_prior
+
+import emprior
+from emprior import demo
+from emprior.errors import EmpriorWarning, OptionError, WeightsError
+
+
+@pytest.fixture(scope="module")
+def shown():
+    return demo.example()
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_a_frame_that_the_prior_knows_tells_its_pixel_size(shown, factor):
+    H, W = (n // factor for n in shown.noisy.shape)
+    sums = shown.noisy.image[: H * factor, : W * factor].reshape(H, factor, W, factor).sum((1, 3))
+    found = emprior.find_pixel_size(sums)
+    assert found == pytest.approx(factor * shown.noisy.pixel_size, rel=0.03)
+
+
+def test_denoising_takes_what_is_found_and_says_so(shown):
+    with pytest.warns(EmpriorWarning, match=r"0\.0[45]\d\d Å is taken.*give the pixel size"):
+        done = emprior.denoise(shown.noisy.image)
+    assert done.method == "prior"
+    assert np.mean((done.image - shown.truth) ** 2) < 10**-3.3
+
+
+def test_an_empty_beam_tells_none(rng):
+    assert emprior.find_pixel_size(rng.poisson(9.0, (200, 210))) is None
+
+
+def test_fringes_tell_none(rng):
+    fringes = 1 + 0.3 * np.cos(0.3 * np.arange(210)) * np.ones((200, 1))
+    assert emprior.find_pixel_size(rng.poisson(9.0 * fringes)) is None
+
+
+def test_a_small_frame_tells_none(rng):
+    assert emprior.find_pixel_size(rng.poisson(5.0, (32, 40))) is None
+
+
+def test_a_prior_that_sees_nothing_tells_none(tmp_path, rng):
+    prior = toy_prior(tmp_path / "toy.safetensors")
+    assert emprior.find_pixel_size(toy_frame() + rng.standard_normal((64, 64)), prior=prior) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [({"noise": "poison"}, OptionError), ({"prior": "no-such"}, WeightsError)],
+)
+def test_nonsense_is_refused(micrograph, options, kind):
+    with pytest.raises(kind):
+        emprior.find_pixel_size(micrograph, **options)
