@@ -141,6 +141,7 @@ def test_a_check_says_whether_the_prior_knows_the_frame(frame, kind, prior, requ
     found = emprior.check(noisy, noisy, pixel_size=PIXEL_SIZE, **options)
     assert found.family.kind == kind
     assert found.to_dict()["prior"]["reasons"] == list(found.family.reasons)
+    assert found.other_pixel_size is None  # this prior sees nothing at first sight
     assert emprior.check(noisy, noisy, **options).family is None  # of unknown scale
 
 

@@ -29,6 +29,14 @@ def test_denoising_takes_what_is_found_and_says_so(shown):
     assert np.mean((done.image - shown.truth) ** 2) < 10**-3.3
 
 
+def test_a_check_says_where_the_pixel_size_may_be_wrong(shown):
+    wrong = 1.2 * shown.noisy.pixel_size
+    noisy = shown.noisy.image[-400:]
+    found = emprior.check(noisy, noisy, pixel_size=wrong, prior="default")
+    assert found.family.kind != "inside"
+    assert found.other_pixel_size == pytest.approx(shown.noisy.pixel_size, rel=0.04)
+
+
 def test_an_empty_beam_tells_none(rng):
     assert emprior.find_pixel_size(rng.poisson(9.0, (200, 210))) is None
 

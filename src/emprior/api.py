@@ -434,7 +434,8 @@ def _contest(
             f"the prior does not know this frame: {'; '.join(verdict.family.reasons)}",
             "the prior's answer is returned only because it is forced; what it shows may be made up"
             if force
-            else f"the answer of {FALLBACK} is returned; force gives the prior's",
+            else f"the answer of {FALLBACK} is returned; force gives the prior's. Where the pixel "
+            "size may be wrong, a check of this answer looks for another",
         )
     if method == "prior":
         rest = replace(prior, progress=lambda share: report(0.6 + 0.4 * share))

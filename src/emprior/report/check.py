@@ -97,6 +97,8 @@ def _frame(check: Check, maps: Maps, title: str, answer: Denoised | None) -> Ite
     yield _held_out(check, title)
     if check.family is not None:
         text = f"{check.family.kind.capitalize()}: {'; '.join(check.family.reasons)}."
+        if check.other_pixel_size is not None:
+            text += f" At pixels of {check.other_pixel_size:.4f} Å the prior knows it."
         yield Section(f"{title}is it what the prior knows?", text, level=2)
     if answer is not None:
         yield Section(f"{title}denoiser", _said(answer), level=2)

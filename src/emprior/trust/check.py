@@ -29,6 +29,7 @@ _NOT_HELD_OUT = {
 }
 _NOT_ASKED = "no prior was asked, or the frame's pixel size is not known or too coarse for atoms"
 _SCALES_AGREE = 0.01
+_OTHER = 0.06  # relative difference of pixel sizes that lattices tell apart
 _READ = 4.0
 """Error of a variance that is read from a frame, over what the same pixels could tell of it at
 best, √(2/N); measured on crystals beside vacuum (docs/noise.md)."""
@@ -78,6 +79,8 @@ class Check:
         How well the denoiser predicts data that it has not seen, where it was given.
     family : Family or None
         Whether a prior knows images of this kind, where one was asked and could be.
+    other_pixel_size : float or None
+        Where it is not inside, another pixel size [Å] at which the prior knows it, if there is one.
     maps : Maps or None
         What was looked at, to be drawn; None where it was not kept.
     """
@@ -92,6 +95,7 @@ class Check:
     columns: ColumnEvidence | None = field(default=None, repr=False)
     held_out: HeldOutEvidence | None = None
     family: Family | None = None
+    other_pixel_size: float | None = None
     maps: Maps | None = field(default=None, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -105,7 +109,12 @@ class Check:
             "tests": {finding.name: finding.to_dict() for finding in self.findings},
             "columns": None if self.columns is None else self.columns.to_table(),
             "held_out": _NOT_HELD_OUT if self.held_out is None else self.held_out.to_dict(),
-            "prior": {"why": _NOT_ASKED} if self.family is None else self.family.to_dict(),
+            "prior": {"why": _NOT_ASKED}
+            if self.family is None
+            else {
+                **self.family.to_dict(),
+                "other_pixel_size_in_angstrom": self.other_pixel_size,
+            },
         }
 
 
@@ -198,6 +207,9 @@ def check(
         [region for one in some for region in one.regions if region.p < false_alarm]
         for some in (specific, general)
     )
+    family, other = None, None
+    if prior is not None:
+        family, other = _family(prior, micrograph, found.noise, rng)
     return Check(
         supported=all(one.p >= false_alarm for one in findings),
         false_alarm=false_alarm,
@@ -208,20 +220,28 @@ def check(
         pixel_size=micrograph.pixel_size,
         columns=evidence,
         held_out=denoiser and held_out_evidence(micrograph, found.noise, denoiser, rng),
-        family=None if prior is None else _family(prior, micrograph, found.noise, rng),
+        family=family,
+        other_pixel_size=other,
         maps=Maps(pixels, estimate, residual, tuple(scales)),
     )
 
 
 def _family(
     prior: str | Path, micrograph: Micrograph, noise: NoiseModel, rng: np.random.Generator
-) -> Family | None:
+) -> tuple[Family | None, float | None]:
+    """Return whether a prior knows a frame, and if not, at which pixel size it would."""
     from emprior.contest import COARSEST, contest
     from emprior.denoisers.prior import Prior
+    from emprior.scale import scale_of
 
     if micrograph.pixel_size is None or micrograph.pixel_size > COARSEST:
-        return None
-    return contest(Prior(prior=prior), micrograph, noise, rng, hurry=False).family
+        return None, None
+    asked = Prior(prior=prior)
+    family = contest(asked, micrograph, noise, rng, hurry=False).family
+    other = None if family.kind == "inside" else scale_of(asked, micrograph, noise, rng)
+    if other is None or abs(other.pixel_size / micrograph.pixel_size - 1) < _OTHER:
+        return family, None
+    return family, other.pixel_size
 
 
 def check_false_alarm(rate: float) -> None:

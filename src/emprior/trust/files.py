@@ -24,6 +24,7 @@ from emprior.trust.command import Command
 from emprior.trust.findings import Region
 
 _SAID = 8  # regions of a frame
+_OTHER_SIZE = "at pixels of {:.4f} Å the prior knows it: is the pixel size right?"
 
 DRAWN = 12
 """Frames of a file that are drawn in a report, at most."""
@@ -114,6 +115,8 @@ class CheckedFiles:
                 said.append(f"  {where}{frame.check.held_out}")
             if (family := frame.check.family) is not None:
                 said.append(f"  {where}{family.kind} what the prior knows: {family.reasons[-1]}")
+            if (size := frame.check.other_pixel_size) is not None:
+                said.append(f"  {where}{_OTHER_SIZE.format(size)}")
         if all(frame.check.columns is None for frame in self.frames):
             said.append(
                 f"  columns were not looked at: that takes a pixel size of at most {COARSEST:g} Å "
