@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.stats import chi2
 
-from emprior.grid import pad_to_multiple, pool, unpool
+from emprior.grid import pool, unpool
 from emprior.noise import NoiseModel
 
 _WAVELET, _LEVELS, _MARGIN = "sym4", 3, 16
 _REACH = 16  # wavelengths, about, over which the power of a band is averaged
+_STRIP = 256  # rows
 _CHANCE = 1e-6  # that noise alone reaches the power from which a band counts
 
 Floats = NDArray[np.floating]
@@ -50,19 +51,34 @@ def explain(
     Takes noise as independent between pixels. A model's error that is weaker than about a third
     of the noise, in its band, stays.
     """
-    step = 1e-3 * float(np.abs(estimate).mean() or 1.0)
-    low, high = noise.mean(estimate - step), noise.mean(estimate + step)
-    # Clipped data answer less than they are asked; where they hardly answer, nothing is known.
-    slope = np.maximum((high - low) / (2 * step), 0.1)
-    residual = (noisy.astype(np.float64) - noise.mean(estimate.astype(np.float64))) / slope
-    variance = np.asarray(noise.variance(estimate.astype(np.float64))) / slope**2
-    residual, variance = (
-        pool(pad_to_multiple(x, factor), factor)
-        for x in (residual, np.broadcast_to(variance, residual.shape))
-    )
-    deviation = np.sqrt(np.maximum(variance, 1e-30)) / factor
+    residual, deviation = _pooled(noisy, estimate, noise, factor)
     kept = _certain(residual / deviation) * deviation
     return estimate + unpool(kept, factor, estimate.shape)
+
+
+def _pooled(
+    noisy: NDArray[Any], estimate: NDArray[Any], noise: NoiseModel, factor: int
+) -> tuple[Floats, Floats]:
+    """Return the means of the residual over blocks, and their standard deviation under the noise.
+
+    Strip by strip, since a large frame leaves no memory for a dozen copies of itself.
+    """
+    step = 1e-3 * float(np.abs(estimate).mean() or 1.0)
+    # What `pad_to_multiple` would add.
+    rows, columns = (np.pad(np.arange(n), (0, -n % factor), "symmetric") for n in noisy.shape)
+    strip = factor * max(1, _STRIP // factor)
+    parts = []
+    for start in range(0, len(rows), strip):
+        here = np.ix_(rows[start : start + strip], columns)
+        data, clean = noisy[here].astype(np.float64), estimate[here].astype(np.float64)
+        low, high = noise.mean(clean - step), noise.mean(clean + step)
+        # Clipped data answer less than they are asked; where they hardly answer, nothing is known.
+        slope = np.maximum((high - low) / (2 * step), 0.1)
+        residual = (data - noise.mean(clean)) / slope
+        variance = np.asarray(noise.variance(clean)) / slope**2
+        parts.append([pool(x, factor) for x in (residual, np.broadcast_to(variance, data.shape))])
+    residual, variance = (np.concatenate(some) for some in zip(*parts, strict=True))
+    return residual, np.sqrt(np.maximum(variance, 1e-30)) / factor
 
 
 def _certain(image: Floats) -> Floats:
