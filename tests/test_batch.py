@@ -220,7 +220,7 @@ def test_a_missing_pixel_size_is_said_once_a_file(tmp_path, rng, prior):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         denoise_file(tmp_path / "in.npy", tmp_path / "out.hspy", settings)
-    said = [str(w.message) for w in caught if "pixel size" in str(w.message)]
+    said = [str(w.message) for w in caught if "does not say" in str(w.message)]
     assert len(said) == 1
     assert said[0].startswith("in.npy does not say its pixel size: 0.0489 Å")
     result = read(tmp_path / "out.hspy")

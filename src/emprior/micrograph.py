@@ -161,7 +161,7 @@ def check_pixel_size(pixel_size: float) -> float:
             fix="give, for example, pixel_size=0.05",
         )
     value = float(pixel_size)
-    if not 1e-4 < value < 1e4:  # NaN neither
+    if not 1e-4 <= value <= 1e4:  # NaN neither
         raise OptionError(
             f"a pixel size of {value:g} Å",
             expected="a positive number of Å, from 0.0001 to 10 000",
