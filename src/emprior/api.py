@@ -249,8 +249,7 @@ def _lattice_scale(
     from emprior.denoisers.prior import Prior
     from emprior.scale import scale_of
 
-    found = scale_of(Prior(prior=prior, device=device), micrograph, noise, rng)
-    return None if found is None else found.pixel_size
+    return scale_of(Prior(prior=prior, device=device), micrograph, noise, rng)
 
 
 def said_of(pixel_size: float | None) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emprior.contest import Verdict, contest, middle
+from emprior.contest import contest, middle
 from emprior.denoisers.networks import network
 from emprior.denoisers.prior import Prior
 from emprior.generators import ColumnEncoder
@@ -22,30 +21,13 @@ _LEAST = 50.0  # nats by which the first sight must explain the frame, of sizes 
 _NARROWEST = 10.0  # Å, a frame that holds enough columns
 
 
-@dataclass(frozen=True, eq=False)
-class Scale:
-    """A pixel size that a prior has found.
-
-    Attributes
-    ----------
-    pixel_size : float
-        [Å]
-    verdict : Verdict
-        Of the contest at that size.
-    """
-
-    pixel_size: float
-    verdict: Verdict
-
-
 def scale_of(
     prior: Prior,
     micrograph: Micrograph,
     noise: NoiseModel,
     rng: np.random.Generator,
-    progress: Callable[[float], None] = lambda share: None,
-) -> Scale | None:
-    """Return the pixel size at which a prior explains a frame best; None where it explains none.
+) -> float | None:
+    """Return the pixel size [Å] at which a prior explains a frame best; None if it explains none.
 
     Pixel sizes from 0.02 to 0.25 Å are tried, 6 % apart, by how well the prior's first sight
     explains the data, then five about the best, 2 % apart, by how well a short search does. What
@@ -59,8 +41,6 @@ def scale_of(
         Its own pixel size is not looked at.
     noise : NoiseModel
     rng : numpy.random.Generator
-    progress : callable
-        Called with the share of work done, from 0 to 1.
 
     Notes
     -----
@@ -82,10 +62,7 @@ def scale_of(
         answer, _ = asked.fit(frame, noise, rng)
         return _gain(frame, answer.image, noise), int(frame.used.sum())
 
-    gains = []
-    for number, size in enumerate(sizes):
-        gains.append(gain(sight, size))
-        progress(0.6 * number / len(sizes))
+    gains = [gain(sight, size) for size in sizes]
     values = np.array([nats for nats, _ in gains])
     if np.prod(gains[int(values.argmax())]) < _LEAST:
         return None
@@ -93,10 +70,8 @@ def scale_of(
     fine = best + _FINE * np.arange(-2, 3)
     short = replace(prior, depth="inversion", corrections=0)
     found = float(np.exp(_peak(fine, np.array([gain(short, size)[0] for size in np.exp(fine)]))))
-    progress(0.8)
     verdict = contest(prior, replace(micrograph, pixel_size=found), noise, rng)
-    progress(1.0)
-    return None if verdict.family.kind == "outside" else Scale(found, verdict)
+    return None if verdict.family.kind == "outside" else found
 
 
 def _gain(frame: Micrograph, image: NDArray[np.floating], noise: NoiseModel) -> float:
