@@ -16,13 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 from emprior.denoisers import LEARNED, Estimate, learned, make
 from emprior.denoisers.depth import DEEPEST, Depth, reaches
 from emprior.errors import EmpriorWarning, OptionError
-from emprior.faults import Faults, filled, find_outliers, find_patches
 from emprior.found import Found, FoundColumns, FoundOptics
-from emprior.identify import Identification, check_counts, check_spec, resolve
+from emprior.identify import check_spec
 from emprior.micrograph import Micrograph
 from emprior.noise import NoiseModel
-from emprior.references import References, find_seams
-from emprior.rownoise import find_row_noise
+from emprior.preparation import prepared
+from emprior.references import References
 
 if TYPE_CHECKING:
     from emprior.denoisers.prior import Prior
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 _UNCHECKED = (
     "the encoder's first sight was not compared with the data; what it shows may be made up"
 )
-_MOSTLY = 0.8  # share of a frame that is of one value: no label, nor saturation
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,76 +263,6 @@ def said_of(pixel_size: float | None) -> str:
         f"{NATIVE_PIXEL_SIZE} Å, that of the prior's training data, is assumed. If that is wrong "
         "the prior looks for atoms of the wrong size; give the pixel size"
     )
-
-
-def prepared(
-    micrograph: Micrograph,
-    noise: str | NoiseModel,
-    look: bool,
-    rng: np.random.Generator,
-    references: References | None = None,
-) -> tuple[Micrograph, NDArray[np.float32] | None, Identification]:
-    """Find the noise and the faults of a frame.
-
-    Returns
-    -------
-    micrograph
-        Corrected, with the faults filled and ignored.
-    kept
-        What is to stay as it is, (H, W), elsewhere not a number; None where nothing is.
-    identification
-    """
-    image = micrograph.image
-    none = np.zeros(image.shape, bool)
-    patches = (none if micrograph.ignored is None else micrograph.ignored) | (
-        find_patches(image) if look else none
-    )
-    if patches.mean() > _MOSTLY:  # that is the picture, then
-        patches = none if micrograph.ignored is None else micrograph.ignored
-    dead = none
-    if references is not None:
-        image, dead = references.corrected(image)
-        micrograph = replace(micrograph, image=image)
-    image = filled(image, patches | dead, rng)
-    found = _noise(noise, image)
-    outliers = (dead | find_outliers(image, found.noise) if look else dead) & ~patches
-    faults = Faults(patches, outliers)
-    if outliers.any():
-        image = filled(image, faults.all, rng)
-        found = _noise(noise, image)
-    if references is not None:
-        found = replace(found, evidence=(*found.evidence, references.said()))
-    elif look and (seams := find_seams(image)):
-        found = replace(found, evidence=(*found.evidence, *seams))
-        warnings.warn(
-            f"{'; '.join(seams)}; give the detector's dark and gain references, or denoise the "
-            "parts apart",
-            EmpriorWarning,
-            stacklevel=3,
-        )
-    if look and (rows := find_row_noise(image, found.noise)) is not None:
-        image = rows.removed(image)
-        evidence = (*found.evidence, rows.said())
-        found = replace(found, noise=rows.remaining(found.noise), evidence=evidence)
-    if not faults.all.any():
-        return replace(micrograph, image=image), None, found
-    if patches.any():
-        warnings.warn(
-            f"{faults.said()[-1]}; crop the image, or give the raw data, if that is not so",
-            EmpriorWarning,
-            stacklevel=3,
-        )
-    kept = np.where(patches, micrograph.image, np.nan).astype(np.float32)
-    found = replace(found, evidence=(*found.evidence, *faults.said()))
-    micrograph = replace(micrograph, image=image, ignored=faults.all)
-    return micrograph, kept if patches.any() else None, found
-
-
-def _noise(noise: str | NoiseModel, image: NDArray[np.floating]) -> Identification:
-    if isinstance(noise, NoiseModel):
-        check_counts(noise, image)
-        return Identification(noise, ("given by the caller",))
-    return resolve(noise, image)
 
 
 def check_options(

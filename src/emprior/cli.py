@@ -310,6 +310,7 @@ def denoise(
                         signal=signal,
                         noise=noise,
                         pixel_size=pixel_size,
+                        faults=faults,
                         drawn=left,
                     )
                     judged.append(Judged(checked, frames[:left]))
@@ -349,6 +350,14 @@ def check(
     ] = None,
     noise: NoiseOption = "auto",
     pixel_size: PixelSize = None,
+    faults: Annotated[
+        bool,
+        typer.Option(
+            "--faults/--no-faults",
+            help="Leave out what denoise finds in NOISY: hot and dead pixels, labels, saturation "
+            "and padding.",
+        ),
+    ] = True,
     false_alarm: Annotated[
         float,
         typer.Option(
@@ -393,6 +402,7 @@ def check(
                 denoised,
                 noise=noise,
                 pixel_size=pixel_size,
+                faults=faults,
                 false_alarm=false_alarm,
                 command=command,
                 prior=None if prior == "none" else prior,

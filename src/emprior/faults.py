@@ -6,7 +6,10 @@ under any noise, so that all methods can go on. What judges by likelihood leaves
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +26,35 @@ _LONGEST = 21  # pixels along a patch of one value that three rows must share, a
 _RARE = 0.002  # share of the pixels that may be hot or dead
 _FULL = 0.5  # share of the rectangle about a patch from which the rest is writing in it
 _NEAR = 8  # pixels from which a fault is filled, one of them drawn for each
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One connected part of what tells nothing.
+
+    Parameters
+    ----------
+    kind : str
+    rows, columns : (int, int)
+        The first and the last that it reaches.
+    pixels : int
+        How many it holds.
+    """
+
+    kind: str
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+    pixels: int
+
+    def __str__(self) -> str:
+        if self.pixels == 1:
+            return f"{self.kind} at row {self.rows[0]}, column {self.columns[0]}"
+        rows, columns = (f"{first} to {last}" for first, last in (self.rows, self.columns))
+        return f"{self.kind} of {self.pixels} pixels in rows {rows}, columns {columns}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON."""
+        return dataclasses.asdict(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +76,18 @@ class Faults:
     def all(self) -> Mask:
         """Both together."""
         return self.patches | self.outliers
+
+    def __iter__(self) -> Iterator[Fault]:
+        """Yield each connected part, patches first."""
+        for kind, mask in (
+            ("patch of one value", self.patches),
+            ("hot or dead pixel", self.outliers),
+        ):
+            parts, _ = ndimage.label(mask, np.ones((3, 3)))
+            sizes = np.bincount(parts.ravel())[1:]
+            for box, size in zip(ndimage.find_objects(parts), sizes, strict=True):
+                rows, columns = ((side.start, side.stop - 1) for side in box)
+                yield Fault(kind, rows, columns, int(size))
 
     def said(self) -> tuple[str, ...]:
         """Say what was found, in sentences."""

@@ -31,13 +31,14 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 from scipy.stats import norm
 
-from emprior.api import Denoised, denoise, prepared
+from emprior.api import Denoised, denoise
 from emprior.denoisers.depth import DEEPEST, Depth
 from emprior.denoisers.stabilise import unclip
 from emprior.drift import drift
 from emprior.errors import EmpriorWarning, ImageError, InputError, OptionError
 from emprior.micrograph import Micrograph
 from emprior.noise import NoiseModel
+from emprior.preparation import prepared
 from emprior.references import References
 
 Floats = NDArray[np.floating]

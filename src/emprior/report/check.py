@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from emprior.api import Denoised
+from emprior.faults import Fault
 from emprior.files import replacing
 from emprior.report.grids import Grid
 from emprior.report.page import Section, html_page
@@ -83,6 +84,8 @@ def _frame(check: Check, maps: Maps, title: str, answer: Denoised | None) -> Ite
     shape = maps.noisy.shape[0], maps.noisy.shape[1]
     pictures = _pictures(check, maps, answer)
     yield Section(f"{title}pictures", text, level=2, widget=viewer(pictures, check.regions, shape))
+    if left_out := list(check.left_out):
+        yield Section(f"{title}left out", _left_out(left_out), level=2)
     evidence = "; ".join(check.evidence)
     yield Section(f"{title}noise", f"{check.noise}: {evidence}.", level=2)
     yield Section(
@@ -108,7 +111,7 @@ def _pictures(check: Check, maps: Maps, answer: Denoised | None) -> dict[str, Pi
     pictures = {
         "noisy": grey(maps.noisy),
         "denoised": grey(maps.denoised, 0.0),
-        "residual": signed(maps.residual.standardised, _BRIGHT),
+        "residual": signed(np.where(check.left_out.all, 0.0, maps.residual.standardised), _BRIGHT),
     }
     smallest = np.ones(maps.noisy.shape)
     for scale in maps.scales:
@@ -123,6 +126,15 @@ def _pictures(check: Check, maps: Maps, answer: Denoised | None) -> dict[str, Pi
     if answer is not None and answer.deviation is not None:
         pictures["standard deviation of the estimate"] = grey(answer.deviation)
     return pictures
+
+
+def _left_out(faults: Sequence[Fault]) -> str:
+    more = f"; and {left} more" if (left := len(faults) - _LISTED) > 0 else ""
+    return (
+        f"{'; '.join(map(str, faults[:_LISTED]))}{more}. They tell nothing of the denoised image, "
+        "and have no part in the tests: in the residuals seen through windows, drawn noise stands "
+        "for them."
+    )
 
 
 def _tests(check: Check) -> Grid:

@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from emprior.errors import ImageError, OptionError
 from emprior.evidence import whole_counts
 from emprior.family import Family
-from emprior.identify import Identification, check_counts, resolve
+from emprior.faults import Faults
 from emprior.micrograph import Micrograph
 from emprior.noise import NoiseModel, Poisson
+from emprior.preparation import patches_of, read_frame
 from emprior.trust import columns, local, whole
 from emprior.trust.columns import ColumnEvidence
 from emprior.trust.findings import Finding, Region, apart
@@ -42,7 +43,9 @@ class Maps:
     Attributes
     ----------
     noisy, denoised : (H, W) ndarray
+        As they were given.
     residual : Residual
+        In pixels that are left out it holds noise that was drawn.
     scales : tuple of local.Scale
         The residual seen through windows of several sizes.
     """
@@ -70,6 +73,8 @@ class Check:
         Tests of the whole image.
     regions : tuple of Region
         Places where the data contradict the denoised image, the most improbable first.
+    left_out : Faults
+        Pixels that tell nothing of the denoised image, and have no part in any of this.
     pixel_size : float or None
         [Å]
     columns : ColumnEvidence or None
@@ -91,6 +96,7 @@ class Check:
     evidence: tuple[str, ...]
     findings: tuple[Finding, ...]
     regions: tuple[Region, ...]
+    left_out: Faults
     pixel_size: float | None = None
     columns: ColumnEvidence | None = field(default=None, repr=False)
     held_out: HeldOutEvidence | None = None
@@ -104,6 +110,7 @@ class Check:
             "supported": self.supported,
             "family": None if self.family is None else self.family.kind,
             "regions": [region.to_dict() for region in self.regions],
+            "left_out": [fault.to_dict() for fault in self.left_out],
             "false_alarm": self.false_alarm,
             "noise": {**self.noise.to_dict(), "evidence": list(self.evidence)},
             "tests": {finding.name: finding.to_dict() for finding in self.findings},
@@ -124,6 +131,7 @@ def check(
     *,
     noise: str | NoiseModel = "auto",
     pixel_size: float | None = None,
+    faults: bool = True,
     false_alarm: float = FALSE_ALARM,
     denoiser: Denoiser | None = None,
     prior: str | Path | None = None,
@@ -141,6 +149,10 @@ def check(
         As for `emprior.denoise`; "auto" identifies it from the noisy image.
     pixel_size : float, optional
         Distance between pixels in Å; goes before that of a Micrograph.
+    faults : bool
+        Leave out hot and dead pixels, labels, saturation and padding of the noisy image, as
+        `emprior.denoise` finds them (`emprior.faults`). What a Micrograph ignores is left out
+        anyway.
     false_alarm : float
         Probability, at most, of calling the true image unsupported; between 0 and 1.
     denoiser : callable, optional
@@ -174,11 +186,19 @@ def check(
     so that each is compared with the false-alarm rate itself. What is supported need not be true:
     it is what these data cannot tell from the truth. Wrong where the noise is not what was
     identified, and where it is correlated between pixels.
+
+    For pixels that are left out stands noise drawn about the denoised image, about its mean in
+    patches: no test can find anything there, and all keep their null distributions.
     """
     check_false_alarm(false_alarm)
     micrograph, estimate = _pair(noisy, denoised, pixel_size)
-    found, slack = _noise(noise, micrograph)
-    pixels = micrograph.image.astype(np.float64)
+    rng = np.random.default_rng(seed)
+    shown = micrograph.image.astype(np.float64), estimate
+    patches = patches_of(micrograph, faults)
+    image, left_out, found = read_frame(micrograph.image, patches, noise, faults, rng)
+    micrograph = replace(micrograph, image=image, ignored=left_out.all)
+    slack = _slack(noise, micrograph, found.noise)
+    pixels, estimate = _innocent(micrograph, estimate, left_out, found.noise, rng)
     residual = Residual.of(pixels, estimate, found.noise, slack)
     scales = local.scales(residual)
     findings = [
@@ -187,7 +207,6 @@ def check(
         local.places(scales, false_alarm),
         local.blocks(residual, false_alarm),
     ]
-    rng = np.random.default_rng(seed)
     about_columns: list[Finding] = []
     evidence = None
     if micrograph.pixel_size is not None and micrograph.pixel_size <= columns.COARSEST:
@@ -217,12 +236,13 @@ def check(
         evidence=found.evidence,
         findings=tuple(findings),
         regions=apart(*marked),
+        left_out=left_out,
         pixel_size=micrograph.pixel_size,
         columns=evidence,
         held_out=denoiser and held_out_evidence(micrograph, found.noise, denoiser, rng),
         family=family,
         other_pixel_size=other,
-        maps=Maps(pixels, estimate, residual, tuple(scales)),
+        maps=Maps(*shown, residual, tuple(scales)),
     )
 
 
@@ -308,14 +328,27 @@ def _pair(
     return micrograph, estimate.astype(np.float64)
 
 
-def _noise(noise: str | NoiseModel, micrograph: Micrograph) -> tuple[Identification, float]:
-    """Return the noise, and the relative standard error of its variance."""
-    if isinstance(noise, NoiseModel):
-        check_counts(noise, micrograph.image)
-        return Identification(noise, ("given by the caller",)), 0.0
-    found = resolve(noise, micrograph.image)
-    given = ":" in noise or noise.strip() == "none"
+def _innocent(
+    micrograph: Micrograph,
+    estimate: NDArray[np.float64],
+    left_out: Faults,
+    noise: NoiseModel,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return noisy and denoised pixels in which what is left out gives no test any reason."""
+    pixels = micrograph.image.astype(np.float64)
+    if not left_out.all.any():
+        return pixels, estimate
+    # A label's edges would outweigh the structure, and its letters pass for columns.
+    estimate = np.where(left_out.patches, estimate[micrograph.used].mean(), estimate)
+    return np.where(left_out.all, noise.sample(estimate, rng), pixels), estimate
+
+
+def _slack(asked: str | NoiseModel, micrograph: Micrograph, noise: NoiseModel) -> float:
+    """Return the relative standard error of the noise's variance."""
+    if isinstance(asked, NoiseModel) or ":" in asked or asked.strip() == "none":
+        return 0.0
     # The step of the lattice that counts stand on is exact.
-    counted = isinstance(found.noise, Poisson) and whole_counts(micrograph, found.noise) is not None
-    read = 0.0 if given or counted else _READ * (2 / micrograph.image.size) ** 0.5
-    return found, read
+    if isinstance(noise, Poisson) and whole_counts(micrograph, noise) is not None:
+        return 0.0
+    return float(_READ * (2 / micrograph.used.sum()) ** 0.5)

@@ -23,7 +23,7 @@ from emprior.trust.columns import COARSEST
 from emprior.trust.command import Command
 from emprior.trust.findings import Region
 
-_SAID = 8  # regions of a frame
+_SAID = 8  # regions of a frame, and likewise faults
 _OTHER_SIZE = "at pixels of {:.4f} Å the prior knows it: is the pixel size right?"
 
 DRAWN = 12
@@ -111,6 +111,10 @@ class CheckedFiles:
             said += [f"  {where}{region}" for region in frame.check.regions[:_SAID]]
             if (left := len(frame.check.regions) - _SAID) > 0:
                 said.append(f"  {where}and {left} more places")
+            left_out = list(frame.check.left_out)
+            said += [f"  {where}left out: {fault}" for fault in left_out[:_SAID]]
+            if (left := len(left_out) - _SAID) > 0:
+                said.append(f"  {where}left out: {left} more")
             if frame.check.held_out is not None:
                 said.append(f"  {where}{frame.check.held_out}")
             if (family := frame.check.family) is not None:
@@ -147,6 +151,7 @@ def check_files(
     signal: str | None = None,
     noise: str = "auto",
     pixel_size: float | None = None,
+    faults: bool = True,
     false_alarm: float = FALSE_ALARM,
     drawn: int = 0,
     progress: Callable[[float], None] = lambda share: None,
@@ -166,7 +171,7 @@ def check_files(
         As for `emprior.check`.
     signal : str, optional
         Which image of a noisy file that holds several; see `emprior.read`.
-    noise, pixel_size, false_alarm
+    noise, pixel_size, faults, false_alarm
         As for `emprior.check`.
     drawn : int
         Of how many frames, the first ones, the maps are kept to be drawn: they are large.
@@ -205,6 +210,7 @@ def check_files(
                 estimate,
                 noise=noise,
                 pixel_size=pixel_size,
+                faults=faults,
                 denoiser=denoiser,
                 prior=prior,
                 false_alarm=1 - (1 - false_alarm) ** (1 / one.frame_count),

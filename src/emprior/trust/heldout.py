@@ -144,15 +144,19 @@ def held_out_evidence(
         held_out.way,
         Advantage.between(held_out, answer, constant.image),
         Advantage.between(held_out, answer, wavelet.image),
-        _rings(answer, held_out),
+        _rings(answer, held_out, rng),
     )
 
 
-def _rings(answer: Floats, held_out: HeldOut) -> Rings | None:
+def _rings(answer: Floats, held_out: HeldOut, rng: np.random.Generator) -> Rings | None:
     H, W = answer.shape
-    if held_out.test.size != answer.size:
+    used = held_out.seen.used
+    if held_out.test.size != np.count_nonzero(used):
         return None
-    raw = held_out.test.reshape(H, W).astype(np.float64)
+    raw = answer.copy()
+    raw[held_out.rows, held_out.columns] = held_out.test
+    if not used.all():  # there noise about the answer stands for what tells nothing
+        raw = np.where(used, raw, held_out.test_noise.sample(answer, rng))
     noise = float(np.asarray(held_out.test_noise.variance(answer)).sum())
     rows, columns = np.meshgrid(fft.fftfreq(H), fft.rfftfreq(W), indexing="ij")
     half = (columns > 0) & (columns < 0.5)  # one of each pair of opposite waves
