@@ -76,6 +76,10 @@ def _real(n=16):
     return torch.from_numpy(draw_crops(Stripes(), _recipe().data, 16, n, rng))
 
 
+def _batch(trainer, seed):
+    return Batch(_real(), trainer.generator.sample_latent(16, np.random.default_rng(seed)))
+
+
 @pytest.fixture(autouse=True)
 def _one_thread():
     with one_thread():
@@ -322,7 +326,7 @@ def _by_hand(p_real, p_fake, label):
 def test_losses_are_the_papers_equation_3(loss, label):
     settings = {"loss": loss, "real_label": label}
     trainer, twin = _trainer(optimisation=settings), _trainer(optimisation=settings)
-    figures = trainer.update(Batch(_real()), 16, 0.0, np.random.default_rng(2))
+    figures = trainer.update(_batch(trainer, 2), 16, 0.0)
     with torch.no_grad():
         z = twin.generator.sample_latent(16, np.random.default_rng(2))
         p_real = twin.discriminator(_real()).sigmoid().numpy()
@@ -348,7 +352,7 @@ def test_losses_are_the_papers_equation_3(loss, label):
 def test_other_losses_are_those_of_their_papers(loss, label, of_real, of_fake, as_real):
     settings = {"loss": loss, "real_label": label}
     trainer, twin = _trainer(optimisation=settings), _trainer(optimisation=settings)
-    figures = trainer.update(Batch(_real()), 16, 0.0, np.random.default_rng(2))
+    figures = trainer.update(_batch(trainer, 2), 16, 0.0)
     with torch.no_grad():
         z = twin.generator.sample_latent(16, np.random.default_rng(2))
         on_real = twin.discriminator(_real()).numpy()
@@ -366,7 +370,7 @@ def test_every_loss_moves_the_weights_elsewhere():
     for loss in ("logits", "least-squares", "hinge"):
         trainer = _trainer(optimisation={"loss": loss, "real_label": 1.0})
         for step in range(1, 4):
-            trainer.update(Batch(_real()), 16 * step, 0.0, np.random.default_rng(step))
+            trainer.update(_batch(trainer, step), 16 * step, 0.0)
         ends.add(next(trainer.generator.parameters()).detach().numpy().tobytes())
     assert len(ends) == 3
 
@@ -379,7 +383,7 @@ def test_the_generator_waits_for_its_turn():
             next(network.parameters()).clone()
             for network in (trainer.generator, trainer.discriminator)
         ]
-        trainer.update(Batch(_real()), 16 * step, 0.0, np.random.default_rng(step))
+        trainer.update(_batch(trainer, step), 16 * step, 0.0)
         after = [next(n.parameters()) for n in (trainer.generator, trainer.discriminator)]
         moved.append([not torch.equal(x, y) for x, y in zip(before, after, strict=True)])
     assert [generator for generator, _ in moved] == [step % 3 == 0 for step in range(1, 8)]
@@ -390,7 +394,7 @@ def test_each_network_has_its_own_learning_rate():
     trainer = _trainer(optimisation={"generator_rate": 1e-4, "discriminator_rate": 4e-4})
     networks = (trainer.generator, trainer.discriminator)
     before = [[p.clone() for p in network.parameters()] for network in networks]
-    trainer.update(Batch(_real()), 16, 0.0, np.random.default_rng(2))
+    trainer.update(_batch(trainer, 2), 16, 0.0)
     for network, old, rate in zip(networks, before, (1e-4, 4e-4), strict=True):
         steps = [(p - q).abs().max().item() for p, q in zip(network.parameters(), old, strict=True)]
         # The first step of Adam is the learning rate for every weight that has a gradient.
@@ -403,7 +407,7 @@ def test_the_average_has_the_half_life_of_the_recipe(half_life, rule):
     expected = next(trainer.generator.parameters()).detach().double()
     for step in range(1, 8):
         seen = step * 200
-        trainer.update(Batch(_real()), seen, 0.0, np.random.default_rng(step))
+        trainer.update(_batch(trainer, step), seen, 0.0)
         keep = 0.5 ** (16 / rule(seen)) if half_life else 0.0
         weight = next(trainer.generator.parameters()).detach().double()
         expected = keep * expected + (1 - keep) * weight

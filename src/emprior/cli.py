@@ -543,10 +543,13 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Train a prior, or a supervised network."""
-    with session(quiet) as console:
-        from emprior.training import run_directory, train
+    """Train a prior, or a supervised network.
 
+    By several processes: `torchrun --nproc-per-node 2 -m emprior train …`
+    """
+    from emprior.training import leads, run_directory, train
+
+    with session(quiet or not leads()) as console:
         directory = run_directory(out)
         with console.progress("training") as progress:
             outcome = train(

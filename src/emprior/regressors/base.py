@@ -103,13 +103,17 @@ class ScaleNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Scale the channels of (n, C, H, W)."""
         if self.training:
-            variance = x.var((0, 2, 3), correction=0)
+            variance = self.variance(x)
             with torch.no_grad():
                 self.running_var.lerp_(variance, self.momentum)
         else:
             variance = self.running_var
         scale = self.weight * (variance + self.epsilon).rsqrt()
         return x * scale[:, None, None]
+
+    def variance(self, x: Tensor) -> Tensor:
+        """Return the variance of each channel over the batch, (C,)."""
+        return x.var((0, 2, 3), correction=0)
 
 
 def convolution(before: int, after: int, bias: bool) -> nn.Conv2d:

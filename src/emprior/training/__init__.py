@@ -4,6 +4,7 @@ from emprior.training.adversarial_recipe import AdversarialRecipe
 from emprior.training.columns_recipe import ColumnsRecipe
 from emprior.training.features_recipe import FeaturesRecipe
 from emprior.training.folder import run_directory
+from emprior.training.parallel import leads
 from emprior.training.recipe import TrainingRecipe
 from emprior.training.regression_recipe import RegressionRecipe
 from emprior.training.run import Outcome, train
@@ -15,6 +16,7 @@ __all__ = [
     "Outcome",
     "RegressionRecipe",
     "TrainingRecipe",
+    "leads",
     "run_directory",
     "train",
 ]

@@ -34,18 +34,18 @@ _GRID = 6  # samples along each side of a picture
 
 
 class Batch(NamedTuple):
-    """What the discriminator is shown as real.
+    """What the discriminator is shown as real, and what the generator draws from.
 
     Attributes
     ----------
     images : (n, C, H, W) Tensor
         Clean crops.
-    conditions : (n, P) Tensor, optional
-        Those that each was imaged under.
+    latents : (n, D) Tensor
+        With the conditions, if any, that each crop was imaged under.
     """
 
     images: Tensor
-    conditions: Tensor | None = None
+    latents: Tensor
 
 
 class Adversarial:
@@ -66,6 +66,8 @@ class Adversarial:
     OptionError
         If a condition does not vary.
     """
+
+    shares = True
 
     def __init__(
         self,
@@ -114,13 +116,17 @@ class Adversarial:
     def draw(self, rng: np.random.Generator) -> Batch:
         """Return a batch."""
         drawn = self._draw(self.settings.batch, rng)
-        told = torch.from_numpy(self.conditions.of(drawn)) if self.conditions else None
-        return Batch(torch.from_numpy(drawn.images), told)
+        z = self.generator.sample_latent(self.settings.batch, rng)
+        if self.conditions:
+            assert isinstance(self.generator, ConditionalDCGAN)
+            told = torch.from_numpy(self.conditions.of(drawn))
+            z = self.generator.given(z, told.to(self.device))
+        return Batch(torch.from_numpy(drawn.images), z)
 
     def _draw(self, n: int, rng: np.random.Generator) -> Drawn:
         return draw(self.data, self.recipe.data, self.recipe.generator.size, n, rng)
 
-    def update(self, batch: Batch, seen: int, used: float, rng: np.random.Generator) -> Figures:
+    def update(self, batch: Batch, seen: int, used: float) -> Figures:
         """Update the discriminator, then the generator when it is its turn, then the average.
 
         Parameters
@@ -130,8 +136,6 @@ class Adversarial:
             Real images seen, these included.
         used : float
             Of no effect: the learning rates stay as they are.
-        rng : numpy.random.Generator
-            Draws the latent vectors.
 
         Returns
         -------
@@ -140,11 +144,7 @@ class Adversarial:
             update, and of generated ones after it: the mean probability of being real, or the
             mean score where the loss makes no probability of it.
         """
-        loss, real = self.settings.loss, batch.images.to(self.device)
-        z = self.generator.sample_latent(len(real), rng)
-        if batch.conditions is not None:
-            assert isinstance(self.generator, ConditionalDCGAN)
-            z = self.generator.given(z, batch.conditions.to(self.device))
+        loss, real, z = self.settings.loss, batch.images.to(self.device), batch.latents
         fake = self.generator(z)
 
         self.discriminator_adam.zero_grad()
@@ -157,11 +157,11 @@ class Adversarial:
         self.generator_adam.zero_grad()
         on_fake_after = self._judge(fake, z)
         at_generator = generator_loss(loss, on_fake_after)
-        if seen // len(real) % self.settings.discriminator_updates == 0:
-            at_generator.backward()
+        if seen // self.settings.batch % self.settings.discriminator_updates == 0:
+            at_generator.backward(inputs=list(self.generator.parameters()))
             self.generator_adam.step()
 
-        follow(self.average, self.generator, len(real), seen, self.settings.half_life)
+        follow(self.average, self.generator, self.settings.batch, seen, self.settings.half_life)
         return {
             "discriminator_loss": at_discriminator.item(),
             "generator_loss": at_generator.item(),

@@ -45,6 +45,8 @@ class Columns:
         If there are fewer than two structures.
     """
 
+    shares = True
+
     def __init__(
         self,
         recipe: ColumnsRecipe,
@@ -100,7 +102,7 @@ class Columns:
         """Return a batch."""
         return self.source.draw(self.settings.batch, rng)
 
-    def update(self, batch: Examples, seen: int, used: float, rng: np.random.Generator) -> Figures:
+    def update(self, batch: Examples, seen: int, used: float) -> Figures:
         """Update the encoder, then its average.
 
         Returns
@@ -108,7 +110,7 @@ class Columns:
         dict
             Losses, see `losses`, and the learning rate.
         """
-        rate = self.settings.rate * schedule(seen // len(batch.frame), used, self.settings.flat)
+        rate = self.settings.rate * schedule(seen // self.settings.batch, used, self.settings.flat)
         for group in self.adam.param_groups:
             group["lr"] = rate
         batch = batch.to(self.device)
@@ -117,7 +119,7 @@ class Columns:
         (_MAPS * maps_loss + _OPTICS * optics_loss).backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST)
         self.adam.step()
-        follow(self.average, self.network, len(batch.frame), seen, self.settings.half_life)
+        follow(self.average, self.network, self.settings.batch, seen, self.settings.half_life)
         return {
             "maps_loss": maps_loss.item(),
             "optics_loss": optics_loss.item(),

@@ -58,6 +58,8 @@ class Features:
         If there are too few images to hold some out.
     """
 
+    shares = False
+
     def __init__(
         self,
         recipe: FeaturesRecipe,
@@ -108,7 +110,7 @@ class Features:
         size = self.recipe.network.size
         return torch.from_numpy(draw_crops(data, self.recipe.data, size, n, rng))
 
-    def update(self, batch: Tensor, seen: int, used: float, rng: np.random.Generator) -> Figures:
+    def update(self, batch: Tensor, seen: int, used: float) -> Figures:
         """Update the network, then its average.
 
         Returns

@@ -57,6 +57,8 @@ class Regression:
         If there are fewer than two structures.
     """
 
+    shares = True
+
     def __init__(
         self,
         recipe: RegressionRecipe,
@@ -108,7 +110,7 @@ class Regression:
         clean = self._crops(self.data, self.settings.batch, rng)
         return _pairs(np.stack([corrupt(crop, self.recipe.noise, rng) for crop in clean]), clean)
 
-    def update(self, batch: Pairs, seen: int, used: float, rng: np.random.Generator) -> Figures:
+    def update(self, batch: Pairs, seen: int, used: float) -> Figures:
         """Update the network, then its average.
 
         Returns
@@ -116,7 +118,7 @@ class Regression:
         dict
             The mean squared error and the learning rate.
         """
-        rate = self.settings.rate * schedule(seen // len(batch.clean), used, self.settings.flat)
+        rate = self.settings.rate * schedule(seen // self.settings.batch, used, self.settings.flat)
         for group in self.adam.param_groups:
             group["lr"] = rate
         noisy, clean = (part.to(self.device) for part in batch)
@@ -126,7 +128,7 @@ class Regression:
         self.adam.zero_grad()
         loss.backward()
         self.adam.step()
-        follow(self.average, self.network, len(clean), seen, self.settings.half_life)
+        follow(self.average, self.network, self.settings.batch, seen, self.settings.half_life)
         return {"loss": loss.item(), "learning_rate": rate}
 
     def validate(self, step: int) -> Figures:

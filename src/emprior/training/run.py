@@ -12,6 +12,7 @@
 Each update draws from its own random stream, derived from the seed and its number, so a resumed
 run needs no state of a random generator and repeats an uninterrupted one bit for bit on a CPU
 (with the same number of threads). The next batch is drawn while the networks learn from this one.
+Several processes can share it, see `emprior.training.parallel`.
 """
 
 from __future__ import annotations
@@ -22,19 +23,20 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from emprior import records, weights
-from emprior.device import choose_device
 from emprior.files import expanded, make_directory
 from emprior.recipes import load
 from emprior.training import checkpoint, folder
 from emprior.training.adversarial import Adversarial
 from emprior.training.columns import Columns
 from emprior.training.features import Features
+from emprior.training.parallel import Team, gathered
 from emprior.training.recipe import TrainingRecipe
 from emprior.training.regression import Regression
 from emprior.training.sources import open_data
@@ -102,7 +104,8 @@ def train(
         Of training in all, also over resumptions; goes before the recipe's ``budget.minutes``.
         Learning rates that fall over a training fall within this time.
     device : str
-        ``"cpu"``, ``"cuda"``, or ``"auto"`` for a GPU where there is one.
+        ``"cpu"``, ``"cuda"``, or ``"auto"`` for a GPU where there is one. Several processes train
+        on the CPU.
     progress : callable, optional
         Called after each update with the part of the budget that is used, from 0 to 1.
     data : Micrographs, optional
@@ -119,11 +122,13 @@ def train(
         If the folder holds a run and `resume` is false, or cannot be written.
     RecipeError
         If a setting is wrong, the run to be resumed was begun with other settings or data, or
-        the recipe does not fit the data or the prior to start from.
+        the recipe does not fit the data, the prior to start from, or the number of processes.
     FileError, WeightsError
         If the recipe, the data set, the checkpoint or the prior to start from cannot be read.
     OptionError
-        If the device is not there.
+        If the device is not there, or not for several processes.
+    TrainingError
+        If another process of this training ended.
     """
     if not isinstance(recipe, TrainingRecipe):
         recipe = load(recipe, TrainingRecipe)
@@ -131,19 +136,23 @@ def train(
         values = recipe.to_dict()
         shorter = {**values["budget"], "minutes": minutes}
         recipe = TrainingRecipe.from_dict({**values, "budget": shorter}, "--minutes")
-    where = choose_device(device)
-    if data is None:
-        data = open_data(recipe.data)
     run = expanded(run_dir)
-    trainer = TRAINERS[recipe.kind](recipe, data, where, _stream(recipe, _WEIGHTS, 0))
-    newest = checkpoint.newest(run / "checkpoints")
-    if not newest:
-        trainer.begin(recipe.start)
-    folder.prepare(run, recipe, data.hash, resume)
-    if not newest and (outcome := _finished(run, recipe)):
-        return outcome
-    facts = checkpoint.read(newest, trainer.parts) if newest else {}
-    return _Run(recipe, run, trainer, data, facts).loop(progress)
+    with gathered() as team:
+        with team.lead_first():
+            where = team.device(device)
+            if data is None:
+                data = open_data(recipe.data)
+            trainer = TRAINERS[recipe.kind](recipe, data, where, _stream(recipe, _WEIGHTS, 0))
+            team.join(trainer, recipe)
+            newest = checkpoint.newest(run / "checkpoints")
+            if not newest:
+                trainer.begin(recipe.start)
+            if team.leads:
+                folder.prepare(run, recipe, data.hash, resume)
+            if not newest and (outcome := _finished(run, recipe)):
+                return outcome
+            facts = checkpoint.read(newest, trainer.parts) if newest else {}
+        return _Run(recipe, run, trainer, data, facts, team).loop(progress)
 
 
 def _finished(run: Path, recipe: TrainingRecipe) -> Outcome | None:
@@ -159,7 +168,7 @@ def _finished(run: Path, recipe: TrainingRecipe) -> Outcome | None:
 
 
 class _Run:
-    """A run in progress."""
+    """A run in progress, in this process."""
 
     def __init__(
         self,
@@ -168,11 +177,12 @@ class _Run:
         trainer: Trainer,
         data: Micrographs,
         facts: dict[str, Any],
+        team: Team,
     ) -> None:
         self.recipe, self.path, self.trainer, self.data = recipe, path, trainer, data
+        self.team = team
         self.step: int = facts.get("step", 0)
         self.seconds: float = facts.get("seconds", 0.0)
-        folder.cut_log(path / "log.jsonl", self.step)
 
     @property
     def images(self) -> int:
@@ -188,15 +198,9 @@ class _Run:
         )
 
     def loop(self, progress: Callable[[float], object] | None) -> Outcome:
-        output, picture = self.recipe.output, self.path / "samples" / "data.png"
-        if not picture.exists():
-            table = self.trainer.data_picture(_stream(self.recipe, _DATA, 0))
-            folder.write_table(picture, table, self.data.shown)
         started = time.monotonic() - self.seconds
-        with (
-            (self.path / "log.jsonl").open("a", encoding="utf-8", buffering=1) as log,
-            ThreadPoolExecutor(1) as ahead,
-        ):
+        self.team.lead(self._begin)
+        with ThreadPoolExecutor(1) as ahead:
             try:
                 drawn = ahead.submit(self._draw, self.step)
                 while self.fraction < 1:
@@ -205,36 +209,50 @@ class _Run:
                     if not all(math.isfinite(value) for value in figures.values()):
                         return self._diverged()
                     self.step += 1
-                    self.seconds = time.monotonic() - started
-                    held_out = self.trainer.validate(self.step)
-                    line = {"step": self.step, "images": self.images, **figures, **held_out}
-                    line["seconds"] = round(self.seconds, 2)
-                    if held_out or self.step % output.log == 0:
-                        log.write(json.dumps(line) + "\n")
-                    if self.step % output.samples == 0:
-                        self._export()
-                    if self.step % output.checkpoint == 0 and not self._checkpoint():
+                    # One clock for all, or they would not stop together.
+                    self.seconds = self.team.lead(lambda: time.monotonic() - started)
+                    if not self.team.lead(partial(self._note, figures)):
                         return self._diverged()
-                    if progress:
+                    if progress and self.team.leads:
                         progress(min(self.fraction, 1.0))
             except KeyboardInterrupt:
-                self._checkpoint()
+                if self.team.leads:
+                    self._checkpoint()
                 return self._outcome(
                     "interrupted", f"Stopped after update {self.step}; resume to continue."
                 )
-        if not self._checkpoint():
+        if not self.team.lead(self._checkpoint):
             return self._diverged()
-        self._export()
+        self.team.lead(self._export)
         return self._outcome("finished", _USED.format(self.images))
 
-    def _draw(self, step: int) -> tuple[Any, np.random.Generator]:
-        rng = _stream(self.recipe, _UPDATE, step)
-        return self.trainer.draw(rng), rng
+    def _begin(self) -> None:
+        folder.cut_log(self.path / "log.jsonl", self.step)
+        picture = self.path / "samples" / "data.png"
+        if not picture.exists():
+            table = self.trainer.data_picture(_stream(self.recipe, _DATA, 0))
+            folder.write_table(picture, table, self.data.shown)
 
-    def _update(self, drawn: Future[tuple[Any, np.random.Generator]]) -> Figures:
-        batch, rng = drawn.result()
+    def _note(self, figures: Figures) -> bool:
+        """Write what is to be written after an update; return False where it has diverged."""
+        output = self.recipe.output
+        held_out = self.trainer.validate(self.step)
+        if held_out or self.step % output.log == 0:
+            line = {"step": self.step, "images": self.images, **figures, **held_out}
+            line["seconds"] = round(self.seconds, 2)
+            with (self.path / "log.jsonl").open("a", encoding="utf-8") as log:
+                log.write(json.dumps(line) + "\n")
+        if self.step % output.samples == 0:
+            self._export()
+        return self.step % output.checkpoint != 0 or self._checkpoint()
+
+    def _draw(self, step: int) -> Any:
+        return self.trainer.draw(_stream(self.recipe, _UPDATE, step))
+
+    def _update(self, drawn: Future[Any]) -> Figures:
+        batch = self.team.share(drawn.result())
         seen = self.images + self.recipe.optimisation.batch
-        return self.trainer.update(batch, seen, self.fraction, rng)
+        return self.team.mean(self.trainer.update(batch, seen, self.fraction))
 
     def _checkpoint(self) -> bool:
         facts = {"seconds": self.seconds}

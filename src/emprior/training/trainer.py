@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -50,7 +50,15 @@ class Micrographs(Protocol):
 
 
 class Trainer(Protocol):
-    """Networks and optimisers in training."""
+    """Networks and optimisers in training.
+
+    Attributes
+    ----------
+    shares : bool
+        Whether the loss of a batch is a mean over its images, so that processes can share it.
+    """
+
+    shares: ClassVar[bool]
 
     @property
     def parts(self) -> dict[str, Part]:
@@ -60,20 +68,22 @@ class Trainer(Protocol):
         """Prepare the weights of a training without checkpoints, from a prior if one is given."""
 
     def draw(self, rng: np.random.Generator) -> Any:
-        """Return one batch; called ahead of its update in another thread."""
+        """Return one batch, and all else that is random in its update.
 
-    def update(self, batch: Any, seen: int, used: float, rng: np.random.Generator) -> Figures:
+        Called ahead of the update, in another thread.
+        """
+
+    def update(self, batch: Any, seen: int, used: float) -> Figures:
         """Update all networks once.
 
         Parameters
         ----------
         batch
-            As drawn.
+            As drawn, or this process's share of it.
         seen : int
-            Images seen, these included.
+            Images seen, those of all the batch included.
         used : float
             Share of the budget before this update.
-        rng : numpy.random.Generator
         """
 
     def validate(self, step: int) -> Figures:
