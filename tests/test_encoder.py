@@ -144,7 +144,7 @@ def test_the_guess_is_what_the_network_tells(encoder, shape):
     maps = torch.cat([bumps((H, W), points), bumps((H, W), atoms)])
     optics = {"defocus": 0.5, "tilt_rows": 1.0, "tilt_columns": -2.0, "thickness": 1.0}
     told = telling(encoder, maps, **optics, centre=-1.0, unit=0.5, origin=-0.3)
-    scene, probability, unit, origin = told.guess(torch.full(shape, 0.45), 0.1)
+    scene, probability, unit, origin, tilts = told.guess(torch.full(shape, 0.45), 0.1)
     assert scene.element.tolist() == [0, 1, 2]
     # The frame stands in the middle of the grid: odd margins put it half a pixel further.
     half = torch.tensor([n % 2 / 2 for n in shape])
@@ -157,6 +157,7 @@ def test_the_guess_is_what_the_network_tells(encoder, shape):
     torch.testing.assert_close(probability, torch.tensor([1.0, 0.8, 1.0]), atol=0.06, rtol=0)
     assert float(scene.defocus) == pytest.approx(100 + 30)
     assert scene.tilt.tolist() == pytest.approx([0.035, -0.07])  # rows, columns
+    assert sorted(tilts.abs().tolist()) == [pytest.approx([0.035, 0.07])] * 4
     assert float(scene.thickness) == pytest.approx(45 + 11)
     assert float(scene.centre) == pytest.approx(0.4 * 56)
     assert float(scene.blur) == pytest.approx(0.55)

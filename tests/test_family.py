@@ -37,6 +37,17 @@ def test_the_kind_follows_from_what_is_confirmed_and_what_is_missed(share, error
     assert kind in KINDS
 
 
+@pytest.mark.parametrize("doubt", [1.4, np.inf])
+def test_what_the_prior_doubts_at_first_sight_is_not_inside(doubt):
+    known, unknown = (Family(advantage(0.95, 0.05), 0.0, (), left) for left in (0.3, doubt))
+    assert (known.kind, unknown.kind) == ("inside", "doubtful")
+    assert len(known.reasons) == 1
+    assert ("1.4 nats" if doubt == 1.4 else "all") in unknown.reasons[1]
+    assert Family(advantage(0.5, 0.05), 0.0, (), doubt).kind == "outside"
+    told = json.loads(json.dumps(unknown.to_dict(), allow_nan=False))["doubt_nats_per_column"]
+    assert told == (1.4 if doubt == 1.4 else None)
+
+
 def test_reasons_tell_the_numbers():
     said = Family(advantage(0.31, 0.04), 0.25, (2.05, 1.18)).reasons
     assert "31% ± 4%" in said[0]

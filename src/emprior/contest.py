@@ -103,16 +103,22 @@ def contest(
         estimate, found = hurried.fit(first.seen, first.noise, rng)
         answers = [(first, estimate.image, fallback(first.seen, first.noise, rng).image)]
         missed = missed_waves(first.seen.image, estimate.image, first.noise, pixel_size)
-        family = Family(Advantage.over(answers), *missed)
+        family = Family(Advantage.over(answers), *missed, _doubt(found))
         if family.kind == "outside" and family.advantage.share > 0.5:
             answers += judged(divisions[1:], found, 0.4, 0.5)
-            family = Family(Advantage.over(answers), *missed)
+            family = Family(Advantage.over(answers), *missed, _doubt(found))
     if family is None or family.kind == "outside":
         estimate, found = part(0.5 if hurry else 0, 0.7).fit(trial, noise, rng)
         missed = missed_waves(trial.image, estimate.image, noise, pixel_size)
-        family = Family(Advantage.over(judged(divisions, found, 0.7, 1.0)), *missed)
+        advantage = Advantage.over(judged(divisions, found, 0.7, 1.0))
+        family = Family(advantage, *missed, _doubt(found))
     progress(1.0)
     return Verdict(family, divisions[0].way, found if trial is micrograph else None)
+
+
+def _doubt(found: list[Fit]) -> float | None:
+    """Return what the prior left open at first sight, in nats a column, where it tells."""
+    return found[0].pose.doubt
 
 
 def middle(micrograph: Micrograph) -> Micrograph:

@@ -21,6 +21,7 @@ KINDS: tuple[Kind, ...] = ("outside", "doubtful", "inside")
 _CONFIRMED = 0.6  # of the prior's difference; at a half it predicts no better than the free answer
 _WELL_CONFIRMED = 0.7
 _MISSED = 0.2
+_DOUBT = 0.9  # nats a column
 _BAND = 1.1, 8.0  # Å, spacings of lattices that micrographs resolve
 _FALSE_ALARM = 1e-3  # that any wave of a residual without waves is taken for one
 _RING = 8  # waves in the radius of a ring, over which noise is taken to be alike
@@ -40,11 +41,15 @@ class Family:
         of both.
     spacings : tuple of float
         Of these waves [Å], the strongest first.
+    doubt : float, optional
+        What the prior leaves open at first sight, in nats for each column that it expects, if it
+        tells.
     """
 
     advantage: Advantage
     missed: float
     spacings: tuple[float, ...] = ()
+    doubt: float | None = None
 
     @property
     def kind(self) -> Kind:
@@ -52,12 +57,14 @@ class Family:
 
         "outside" unless unseen data confirm more than 0.6 of what the prior adds, by two standard
         errors, and the data have few waves that it lacks; "inside" where they confirm more than
-        0.7, by one.
+        0.7, by one, and the prior saw its columns with little doubt: of a faint lattice that it
+        does not know it makes columns that predict a little better than a smooth picture.
         """
         share, error = self.advantage.share, self.advantage.share_error
         if not (share - 2 * error > _CONFIRMED and self.missed < _MISSED):
             return "outside"
-        return "inside" if share - error > _WELL_CONFIRMED else "doubtful"
+        sure = self.doubt is None or self.doubt < _DOUBT
+        return "inside" if sure and share - error > _WELL_CONFIRMED else "doubtful"
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -69,14 +76,20 @@ class Family:
             else f"unseen data confirm {share:.0%} ± {error:.0%} of what sets the prior's answer "
             "apart from one that assumes no lattice (at 50 % it is no better)"
         )
-        if not self.spacings:
-            return (confirmed,)
-        waves = ", ".join(f"{spacing:.2f}" for spacing in self.spacings)
-        return (
-            confirmed,
-            f"the data have waves of {waves} Å that the prior's image lacks, with "
-            f"{self.missed:.0%} of the power",
-        )
+        reasons = [confirmed]
+        if self.doubt is not None and self.doubt >= _DOUBT:
+            left = "all" if math.isinf(self.doubt) else f"{self.doubt:.1f} nats a column"
+            reasons.append(
+                f"at first sight the prior leaves {left} open, of its own kind mostly less than "
+                f"{_DOUBT:.1f} nats"
+            )
+        if self.spacings:
+            waves = ", ".join(f"{spacing:.2f}" for spacing in self.spacings)
+            reasons.append(
+                f"the data have waves of {waves} Å that the prior's image lacks, with "
+                f"{self.missed:.0%} of the power"
+            )
+        return tuple(reasons)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
@@ -90,6 +103,7 @@ class Family:
             "advantage_error": self.advantage.error,
             "missed_share": self.missed,
             "missed_spacings_in_angstrom": list(self.spacings),
+            "doubt_nats_per_column": None if math.isinf(self.doubt or 0) else self.doubt,
         }
 
 

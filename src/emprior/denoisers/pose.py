@@ -52,6 +52,9 @@ class Pose:
         Where the network knows better than the search that was asked for.
     probability : (M,) Tensor or None
         That each column of the generator's is there, where the network tells it.
+    doubt : float or None
+        What the network leaves open in the middle of the frame, in nats a column, where it tells
+        it.
     """
 
     windows: list[Tile]
@@ -59,6 +62,7 @@ class Pose:
     exposure: Exposure
     search: Search | None = None
     probability: Tensor | None = None
+    doubt: float | None = None
 
     def problem(
         self, micrograph: Micrograph, noise: NoiseModel, pitch: float
@@ -132,7 +136,13 @@ def pooling(shape: tuple[int, int], pitch: float) -> int:
     return max(1, min(int(1 / pitch + 1e-6), shape[0] // 8, shape[1] // 8))
 
 
-def pose(network: Stored, micrograph: Micrograph, noise: NoiseModel, pitch: float) -> list[Pose]:
+def pose(
+    network: Stored,
+    micrograph: Micrograph,
+    noise: NoiseModel,
+    pitch: float,
+    thorough: bool = True,
+) -> list[Pose]:
     """Cover a micrograph with windows of at most the network's field, and pose each.
 
     Parameters
@@ -143,11 +153,17 @@ def pose(network: Stored, micrograph: Micrograph, noise: NoiseModel, pitch: floa
     noise : NoiseModel
     pitch : float
         Distance between its pixels in units of the network's.
+    thorough : bool
+        Whether an encoder may look at the middle window at any turn, where it is in doubt; it
+        looks at all windows at the turn that suits that one.
     """
     exposure = guess_exposure(micrograph, noise)
     if isinstance(network, ColumnEncoder):
         windows = _windows(micrograph.shape, (network.field, network.field), pitch)
-        return [_guessed(network, micrograph, noise, w, pitch, exposure) for w in windows]
+        middle = micrograph.image[windows[len(windows) // 2]]
+        turn, doubt = network.upright(*on_grid(middle, noise, pitch, exposure), thorough)
+        poses = (_guessed(network, micrograph, noise, w, pitch, exposure, turn) for w in windows)
+        return [replace(posed, doubt=doubt) for posed in poses]
     assert isinstance(network, Generator)
     windows = _windows(micrograph.shape, network.image_shape, pitch)
     chunks = (windows[i : i + _AT_ONCE] for i in range(0, len(windows), _AT_ONCE))
@@ -185,10 +201,11 @@ def _guessed(
     window: Tile,
     pitch: float,
     exposure: Exposure,
+    turn: float,
 ) -> Pose:
     """Let the encoder guess what one window shows, and start the search there."""
     frame, deviation = on_grid(micrograph.image[window], noise, pitch, exposure)
-    guess = encoder.guess(frame, deviation)
+    guess = encoder.guess(frame, deviation, turn=turn)
     generator = encoder.generator(guess.scene, *frame.shape)
     known_zero = exposure.free == 1
     guessed = Exposure(
@@ -197,25 +214,24 @@ def _guessed(
         free=exposure.free,
         spread=0.05,
     )
-    z = generator.tilted(_tilts(*guess.scene.tilt.tolist()), _DEFOCI)
+    z = generator.tilted(_tilts(guess.tilts.tolist()), _DEFOCI)
     start = Shortlist(F.pad(z, (0, exposure.free))[None], _TAKEN_UP)
     return Pose([window], generator, guessed, Search(start, _STAGES), guess.probability)
 
 
-def _tilts(rows: float, columns: float) -> list[tuple[float, float]]:
-    """Return the tilts to start from, less the told one.
+def _tilts(told: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the tilts to start from, less the first that is told.
 
     The encoder tells tilts without their sign, and small ones badly; the likelihood finds it. No
     tilt at all comes first: that start looks bad as long as thickness and defocus are as told,
     and where it is right all others end in wrong optima.
     """
-    told = [(r, c) for r in (rows, -rows) for c in (columns, -columns)]
     alone = [(t, 0.0) for t in _TILTS] + [(0.0, t) for t in _TILTS]
     chosen = [(0.0, 0.0)]
-    for tilt in told + alone:
+    for tilt in [*told, *alone]:
         if min(math.dist(tilt, other) for other in chosen) > _ALIKE:
-            chosen.append(tilt)
-    return [(r - rows, c - columns) for r, c in chosen]
+            chosen.append((tilt[0], tilt[1]))
+    return [(r - told[0][0], c - told[0][1]) for r, c in chosen]
 
 
 def on_grid(

@@ -125,7 +125,7 @@ class Prior(Denoiser):
         stored, card = network(self.prior, self.device)
         pitch = (micrograph.pixel_size or NATIVE_PIXEL_SIZE) / stored.pixel_size
         if found is None:
-            poses = pose(stored, micrograph, noise, pitch)
+            poses = pose(stored, micrograph, noise, pitch, reaches(self.depth, "inversion"))
         else:
             poses = [fit.pose for fit in found]
         frame = micrograph, noise, pitch

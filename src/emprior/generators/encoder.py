@@ -12,6 +12,7 @@ from emprior.errors import OptionError
 from emprior.generators import lattice
 from emprior.generators.columns import ColumnGenerator, Element, Scene
 from emprior.generators.multislice import Multislice
+from emprior.generators.turning import turned, turning, upright
 from emprior.micrograph import check_pixel_size
 from emprior.specimen import VACUUM
 from emprior.stored import Stored, typical
@@ -29,6 +30,7 @@ CONTRAST, DEVIATION = 0.1, 0.05  # scale the network's inputs to about one
 
 _NEAREST = 0.42  # of their spacing along the beam: columns of one element stand no nearer
 
+_FAINTEST, _FEWEST = 0.1, 6  # density that may be a column, and columns that tell a turn
 _QUIETEST = 0.01  # deviation below which noise does not matter, and none was trained on
 
 OPTICS = {
@@ -57,6 +59,8 @@ class Guess(NamedTuple):
     unit: float
     origin: float
     """The frame is ``unit · image + origin``."""
+    tilts: Tensor
+    """(4, 2) which are all alike to the encoder, the scene's first."""
 
 
 class ColumnEncoder(Stored):
@@ -162,8 +166,50 @@ class ColumnEncoder(Stored):
         maps, numbers = self.network(inputs)
         return maps, numbers.unflatten(1, (2, -1))
 
+    def upright(
+        self, frame: Tensor, deviation: float, thorough: bool = True
+    ) -> tuple[float, float]:
+        """Return by how much to turn a frame [degrees] so that it is seen best, and what is left.
+
+        What is left is the doubt whether columns are there, in nats for each expected one; infinite
+        where hardly any is seen.
+
+        Parameters
+        ----------
+        frame : (h, w) Tensor
+        deviation : float
+        thorough : bool
+            Try any turn where there is doubt; else upside down alone.
+        """
+        side = round(float(frame.shape[0] * frame.shape[1]) ** 0.5)
+
+        def doubt(turn: float) -> float:
+            """Return the entropy of columns that are there or not."""
+            shape = None if turn % 180 == 0 else (side, side)
+            maps, _, seen = self._look(*turned(frame, turn, shape), deviation)
+            heights = peaks(maps[: len(self.elements)] * seen, _FAINTEST)[3]
+            p = heights.double().clamp(1e-6, 1 - 1e-6)
+            expected = float(p.sum())
+            entropy = -float((p * p.log() + (1 - p) * (1 - p).log()).sum())
+            return entropy / expected if expected > _FEWEST else float("inf")
+
+        return upright(doubt, thorough)
+
     @torch.no_grad()
-    def guess(self, frame: Tensor, deviation: float, threshold: float = 0.35) -> Guess:
+    def _look(self, frame: Tensor, seen: Tensor, deviation: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Return maps, optics, and what is seen on the canvas with a frame in its middle."""
+        h, w = frame.shape
+        H, W = self.canvas(h, w)
+        middle = slice((H - h) // 2, (H - h) // 2 + h), slice((W - w) // 2, (W - w) // 2 + w)
+        canvas = torch.zeros(2, 1, H, W).to(self.factors)
+        canvas[0, 0][middle], canvas[1, 0][middle] = frame.to(canvas), seen.to(canvas)
+        maps, numbers = self(*canvas, canvas.new_tensor([max(deviation, _QUIETEST)]))
+        return maps[0], numbers[0], canvas[1, 0]
+
+    @torch.no_grad()
+    def guess(
+        self, frame: Tensor, deviation: float, threshold: float = 0.35, turn: float = 0.0
+    ) -> Guess:
         """Guess the scene of one frame.
 
         Parameters
@@ -173,49 +219,55 @@ class ColumnEncoder(Stored):
         deviation : float
         threshold : float
             Least density at which a column is taken up.
+        turn : float
+            By which the frame is turned before the network sees it [degrees]; the scene is told
+            as the frame is.
         """
-        frame = frame.to(self.factors)
-        h, w = frame.shape
-        H, W = self.canvas(h, w)
-        middle = slice((H - h) // 2, (H - h) // 2 + h), slice((W - w) // 2, (W - w) // 2 + w)
-        canvas, seen = torch.zeros(2, 1, H, W).to(frame)
-        canvas[0][middle], seen[0][middle] = frame, 1
-        maps, numbers = self(canvas, seen, frame.new_tensor([max(deviation, _QUIETEST)]))
-        centre, scale = torch.tensor(list(OPTICS.values())).to(frame).T
-        optics = dict(zip(OPTICS, centre + scale * numbers[0, 0], strict=True))
+        view, seen = turned(frame.to(self.factors), turn)
+        maps, numbers, _ = self._look(view, seen, deviation)
+        centre, scale = torch.tensor(list(OPTICS.values())).to(maps).T
+        optics = dict(zip(OPTICS, centre + scale * numbers[0], strict=True))
         E = len(self.elements)
-        rows, columns, element, density = peaks(maps[0, :E], threshold)
-        spacing = torch.tensor([e.spacing for e in self.elements]).to(frame)
+        rows, columns, element, density = peaks(maps[:E], threshold)
+        spacing = torch.tensor([e.spacing for e in self.elements]).to(maps)
         nearest = _NEAREST / self.pixel_size * spacing[element]
         kept = strongest(torch.stack([rows, columns], 1), element, density, nearest)
         rows, columns, element, density = (x[kept] for x in (rows, columns, element, density))
-        atoms = maps[0, E:][element, rows.round().long(), columns.round().long()]
+        atoms = maps[E:][element, rows.round().long(), columns.round().long()]
+        # Back to the frame as it is, whose middle is that of the canvas: odd margins cannot be
+        # halved, so that in the network's the frame may be half a pixel off.
+        first = [(N - n) // 2 for N, n in zip(maps.shape[1:], view.shape, strict=True)]
+        middle = torch.tensor([f + (n - 1) / 2 for f, n in zip(first, view.shape, strict=True)])
+        canvas = torch.tensor(self.canvas(*frame.shape)).to(maps)
+        matrix = turning(turn).to(maps)
+        points = (torch.stack([rows, columns], 1) - middle.to(maps)) @ matrix.T + (canvas - 1) / 2
+        inside = ((points > 1.5) & (points < canvas - 2.5)).all(1) | (turn == 0)
+        points, element, density, atoms = (x[inside] for x in (points, element, density, atoms))
         probability = density.clamp(0, 1)
         # A column that may not be there stands for its mean number of atoms.
         share = (1.1 * probability).clamp(max=1.0)
-        typical = torch.tensor([e.typical for e in self.elements]).to(frame)[element]
-        through = torch.tensor([e.through for e in self.elements]).to(frame.device)[element]
+        typical = torch.tensor([e.typical for e in self.elements]).to(maps)[element]
+        through = torch.tensor([e.through for e in self.elements]).to(maps.device)[element]
         counts = torch.where(through, 1.0, typical * (atoms / density).clamp(0.1, 2.0)) * share
-        # Odd margins cannot be halved: put the frame exactly in the middle by half a pixel.
-        middle_of_frame = frame.new_tensor([(H - h) % 2 / 2, (W - w) % 2 / 2])
-        points = torch.stack([rows, columns], 1) + middle_of_frame
         sites, on_lattice = self._snap(points, element)
         thickness = optics["thickness"].clamp(min=15.0)
+        signs = maps.new_tensor([(1, 1), (1, -1), (-1, 1), (-1, -1)])
+        tilts = signs * torch.stack([optics["tilt_rows"], optics["tilt_columns"]]) @ matrix.T
         scene = Scene(
             rows=sites[:, 0],
             columns=sites[:, 1],
             element=element,
             counts=counts,
-            position_sd=torch.where(on_lattice, ON_LATTICE, OFF_LATTICE).to(frame),
+            position_sd=torch.where(on_lattice, ON_LATTICE, OFF_LATTICE).to(maps),
             defocus=optics["defocus"],
             thickness=thickness,
             centre=optics["centre"].clamp(0.1, 0.9) * thickness,
             blur=optics["blur"].clamp(min=0.3),
-            tilt=torch.stack([optics["tilt_rows"], optics["tilt_columns"]]),
+            tilt=tilts[0],
         )
         # A frame of something else may be told any unit; intensities stay positive.
         unit = float(optics["unit"].clamp(0.5, 2.0))
-        return Guess(scene, probability, unit, float(optics["origin"]))
+        return Guess(scene, probability, unit, float(optics["origin"]), tilts)
 
     def _snap(self, points: Tensor, element: Tensor) -> tuple[Tensor, Tensor]:
         """Move columns onto their crystal's lattice; return positions and which were moved.

@@ -65,17 +65,23 @@ def basis_of(points: Floats) -> Floats | None:
     found: list[Floats] = []
     for i in np.argsort(-votes / np.linalg.norm(steps, axis=1), kind="stable"):
         centre = steps[i]
+        # A step along the first vector leads back to it.
+        if found and _sine(found[0], centre) < _TOLERANCE / 2:
+            continue
         for _ in range(5):
             near = crowd.query_ball_point(centre, _TOLERANCE * nearest)
             centre = steps[near].mean(0)
         if not found:
             found.append(centre)
-        else:
-            sine = abs(np.linalg.det(np.stack([found[0], centre])))
-            if sine > 0.4 * np.linalg.norm(found[0]) * np.linalg.norm(centre):
-                found.append(centre)
-                return np.stack(found)
+        elif _sine(found[0], centre) > 0.4:
+            return np.stack([*found, centre])
     return None
+
+
+def _sine(one: Floats, other: Floats) -> float:
+    """Return the sine of the angle between two vectors, without its sign."""
+    area = abs(one[0] * other[1] - one[1] * other[0])
+    return float(area / (np.linalg.norm(one) * np.linalg.norm(other)))
 
 
 def fit(points: Floats, basis: Floats, kinds: NDArray[np.intp]) -> Lattice:

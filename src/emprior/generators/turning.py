@@ -1,0 +1,101 @@
+"""Which way up a frame is: encoders see frames as they were trained on, up to a few degrees."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+_STEP, _FINE = 15.0, 5.0  # degrees
+_SURE = 0.5  # nats a column; what is upright is seldom seen with more doubt
+
+
+def upright(doubt: Callable[[float], float], thorough: bool = True) -> tuple[float, float]:
+    """Find the turn of a frame at which an encoder doubts least what it sees.
+
+    Parameters
+    ----------
+    doubt : callable
+        Of the turn; infinite where nothing is seen.
+    thorough : bool
+        Try every turn where neither the frame as it is nor upside down leaves little doubt; else
+        these two alone.
+
+    Returns
+    -------
+    turn : float
+        Clockwise [degrees].
+    doubt : float
+        At that turn, or near it.
+
+    Notes
+    -----
+    Wrong where a crystal looks alike at two turns and nothing else is seen of the specimen.
+    """
+    doubts = {turn: doubt(turn) for turn in (0.0, 180.0)}
+    if thorough and min(doubts.values()) > _SURE:
+        others = (turn for turn in np.arange(0, 360, _STEP).tolist() if turn not in doubts)
+        doubts |= {turn: doubt(turn) for turn in others}
+    best = min(doubts, key=lambda turn: doubts[turn])  # the first of equals: as it is
+    least = doubts[best]
+    if best % 180 == 0 or math.isinf(least):
+        return best, least
+    below, above = doubt(best - _FINE), doubt(best + _FINE)
+    bend = below - 2 * least + above
+    if not (math.isfinite(bend) and bend > 0):
+        return best, least
+    return best + _FINE * float(np.clip(0.5 * (below - above) / bend, -1.0, 1.0)), least
+
+
+def turning(angle: float) -> Tensor:
+    """Return the matrix that takes steps (rows, columns) in a turned frame to steps in the frame.
+
+    Parameters
+    ----------
+    angle : float
+        Of the turn, clockwise [degrees].
+    """
+    turns = angle / 90
+    if turns == round(turns):  # without rounding errors
+        cosine, sine = [(1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0)][round(turns) % 4]
+    else:
+        cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    return torch.tensor([[cosine, -sine], [sine, cosine]], dtype=torch.float64)
+
+
+def turned(
+    frame: Tensor, angle: float, shape: tuple[int, int] | None = None
+) -> tuple[Tensor, Tensor]:
+    """Turn a frame about its middle.
+
+    Parameters
+    ----------
+    frame : (h, w) Tensor
+    angle : float
+        Clockwise [degrees].
+    shape : tuple of int, optional
+        Of the turned frame; all of the frame is in it where none is given.
+
+    Returns
+    -------
+    frame, seen : (H, W) Tensor
+        By cubic splines, and 1 where there is a frame, 0 elsewhere.
+    """
+    if angle == 0 and shape is None:
+        return frame, torch.ones_like(frame)
+    matrix = turning(angle).numpy()
+    size = np.array(frame.shape)
+    if shape is None:
+        height, width = np.ceil(np.abs(matrix) @ size - 1e-6).astype(int).tolist()
+        shape = height, width
+    offset = (size - 1) / 2 - matrix @ ((np.array(shape) - 1) / 2)
+    values = ndimage.affine_transform(
+        frame.double().cpu().numpy(), matrix, offset, shape, order=3, mode="nearest"
+    )
+    where = np.einsum("ij,jhw->ihw", matrix, np.indices(shape)) + offset[:, None, None]
+    seen = ((where > -0.51) & (where < size[:, None, None] - 0.49)).all(0)
+    return torch.from_numpy(values * seen).to(frame), torch.from_numpy(seen).to(frame)

@@ -1,0 +1,109 @@
+"""Frames that do not stand as the encoder has learnt them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scenes import toy_encoder
+from test_encoder import bumps, telling
+
+from emprior.demo import example
+from emprior.denoisers.prior import Prior
+from emprior.generators.turning import turned, turning, upright
+from emprior.metrics import psnr
+from emprior.micrograph import Micrograph
+from emprior.noise import Poisson
+
+ANGLES = [0.0, 35.0, 90.0, 180.0, 231.5, 270.0]
+
+
+def spot(shape, at) -> torch.Tensor:
+    return bumps(shape, [(*at, 0, 1.0)], elements=1)[0].double()
+
+
+@pytest.mark.parametrize("angle", ANGLES)
+@pytest.mark.parametrize("shape", [(30, 44), (31, 40)])
+def test_what_is_turned_stands_where_the_matrix_puts_it(shape, angle):
+    at = np.array([11.0, 30.0])
+    image, seen = turned(spot(shape, at), angle)
+    middle = (np.array(shape) - 1) / 2
+    # Steps in the turned frame are taken back to steps in the frame by the matrix.
+    step = np.linalg.inv(turning(angle).numpy()) @ (at - middle)
+    expected = (np.array(image.shape) - 1) / 2 + step
+    total = image.sum()
+    found = [
+        float((image * torch.arange(n).reshape(s)).sum() / total)
+        for n, s in zip(image.shape, [(-1, 1), (1, -1)], strict=True)
+    ]
+    np.testing.assert_allclose(found, expected, atol=0.02)
+    assert float(seen.sum()) == pytest.approx(math.prod(shape), rel=0.03)
+    assert float(total) == pytest.approx(float(spot(shape, at).sum()), rel=1e-3)
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_quarter_turns_are_exact(rng, quarters):
+    frame = torch.from_numpy(rng.normal(size=(12, 17)))
+    image, seen = turned(frame, 90.0 * quarters)
+    np.testing.assert_allclose(image, np.rot90(frame.numpy(), -quarters), atol=1e-12)
+    assert bool((seen == 1).all())
+
+
+@pytest.mark.parametrize("wanted", [0.0, 37.0, 120.0, 180.0, 352.0])
+def test_the_least_doubt_wins(wanted):
+    asked = []
+
+    def doubt(turn: float) -> float:
+        asked.append(turn)
+        return 0.3 + 1 - math.cos(math.radians(turn - wanted))
+
+    found, least = upright(doubt)
+    assert least == pytest.approx(0.3, abs=0.02)
+    if wanted in (0.0, 180.0, 352.0):  # little doubt as it is, or upside down, is enough
+        assert (found, len(asked)) == (180.0 if wanted == 180 else 0.0, 2)
+    else:
+        assert found == pytest.approx(wanted, abs=3)
+
+
+@pytest.mark.parametrize("doubts", [(math.inf, math.inf), (0.2, math.inf), (0.2, 0.2)])
+def test_without_a_reason_nothing_is_turned(doubts):
+    assert upright(lambda turn: doubts[0] if turn == 0 else doubts[1]) == (0.0, doubts[0])
+
+
+def test_in_a_hurry_only_upside_down_is_tried():
+    asked = []
+    assert upright(lambda turn: asked.append(turn) or 5.0 - (turn == 180), False) == (180.0, 4.0)
+    assert asked == [0.0, 180.0]
+
+
+@pytest.mark.parametrize("angle", [90.0, 180.0, 143.0])
+def test_a_scene_is_told_as_the_frame_stands(angle):
+    encoder = toy_encoder()
+    frame = torch.full((24, 40), 0.45)
+    view, _ = turned(frame, angle)
+    H, W = encoder.canvas(*view.shape)
+    at = [(H / 2 - 3.2, W / 2 + 8.1, 0, 0.9), (H / 2 + 6, W / 2 - 5, 1, 0.9)]
+    maps = torch.cat([bumps((H, W), at), bumps((H, W), at)])
+    told = telling(encoder, maps, tilt_rows=1.0, tilt_columns=-2.0)
+    guess = told.guess(frame, 0.1, turn=angle)
+    first = [(N - n) // 2 + (n - 1) / 2 for N, n in zip((H, W), view.shape, strict=True)]
+    steps = torch.tensor([point[:2] for point in at]) - torch.tensor(first)
+    canvas = torch.tensor(encoder.canvas(24, 40))
+    expected = steps @ turning(angle).float().T + (canvas - 1) / 2
+    found = torch.stack([guess.scene.rows, guess.scene.columns], 1)
+    torch.testing.assert_close(found, expected, atol=0.05, rtol=0)
+    tilt = turning(angle) @ torch.tensor([0.035, -0.07], dtype=torch.float64)
+    torch.testing.assert_close(guess.scene.tilt.double(), tilt, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(guess.tilts.norm(dim=1), guess.tilts.norm(dim=1)[:1].expand(4))
+
+
+@pytest.mark.parametrize("turn", [90, 180])
+def test_the_shipped_prior_knows_its_specimen_at_any_turn(turn):
+    shown, noise = example(), Poisson(0.1)
+    clean = np.rot90(shown.truth, turn // 90).copy()
+    noisy = noise.sample(clean, np.random.default_rng(1)).astype(np.float32)
+    frame = Micrograph(noisy, shown.noisy.pixel_size)
+    answer, _ = Prior(depth="inversion").fit(frame, noise, np.random.default_rng(0))
+    assert psnr(answer.image, clean, data_range=1) > 40
