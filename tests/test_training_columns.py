@@ -118,7 +118,7 @@ def _recipe(images=40, **sections) -> ColumnsRecipe:
         "output": {"log": 1, "checkpoint": 4, "samples": 5, "validate_every": 5},
     }
     for key, section in sections.items():
-        values[key] = {**values[key], **section} if isinstance(section, dict) else section
+        values[key] = {**values.get(key, {}), **section} if isinstance(section, dict) else section
     recipe = TrainingRecipe.from_dict(values)
     assert isinstance(recipe, ColumnsRecipe)
     return recipe

@@ -17,7 +17,8 @@ from emprior.noise import ClippedPoisson, Gaussian, Poisson
 from emprior.recipes import load
 from emprior.regressors import DnCNN
 from emprior.training import RegressionRecipe, TrainingRecipe, train
-from emprior.training.regression import corrupt, draw_noise, sample
+from emprior.training.crops import sample
+from emprior.training.regression import corrupt, draw_noise
 from emprior.training.regression_recipe import RegressionNoise
 from emprior.training.trainer import schedule
 

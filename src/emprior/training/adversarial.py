@@ -15,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from emprior.datasets import Dataset
+from emprior.errors import RecipeError
 from emprior.generators import (
     DCGAN,
     ConditionalDCGAN,
@@ -22,15 +24,31 @@ from emprior.generators import (
     Discriminator,
 )
 from emprior.generators.dcgan import initialise
+from emprior.inversion import (
+    FirstOrder,
+    GaussNewton,
+    LatentProblem,
+    PriorStart,
+    Search,
+    Stage,
+    invert,
+)
+from emprior.stacks import Stack
 from emprior.stored import Stored
 from emprior.training.adversarial_losses import belief, discriminator_loss, generator_loss
-from emprior.training.adversarial_recipe import AdversarialRecipe
+from emprior.training.adversarial_recipe import AdversarialRecipe, AdversarialStop
 from emprior.training.checkpoint import Part
 from emprior.training.conditions import Conditions
-from emprior.training.crops import Drawn, check_crops, draw
+from emprior.training.crops import Drawn, check_crops, draw, draw_crops
+from emprior.training.heldout import HeldOut, likelihood
 from emprior.training.trainer import Figures, Micrographs, follow, start_from
 
 _GRID = 6  # samples along each side of a picture
+# A third of the default's work: what counts is the difference between one state and the next.
+_ADAM = FirstOrder("adam", lr=0.1)
+_SEARCH = Search(
+    PriorStart(12), (Stage(_ADAM, 12, keep=3), Stage(_ADAM, 30), Stage(GaussNewton(), 4))
+)
 
 
 class Batch(NamedTuple):
@@ -62,7 +80,8 @@ class Adversarial:
     Raises
     ------
     RecipeError
-        If the crops do not fit into the images, or the data does not tell the conditions.
+        If the crops do not fit into the images, the data does not tell the conditions, or none
+        of it can be held out.
     OptionError
         If a condition does not vary.
     """
@@ -77,6 +96,9 @@ class Adversarial:
         rng: np.random.Generator,
     ) -> None:
         check_crops(data, recipe.data, recipe.generator.size, "generator.size")
+        self._judged: HeldOut | None = None
+        if recipe.stop:
+            data, self._judged = _hold_out(recipe, recipe.stop, data, rng)
         self.recipe, self.data, self.device = recipe, data, device
         self.settings = settings = recipe.optimisation
         self.conditions = (
@@ -176,9 +198,20 @@ class Adversarial:
             return self.discriminator(images, z[:, self.recipe.generator.nz :])
         return self.discriminator(images)
 
-    def validate(self, step: int) -> Figures:
-        """Return nothing: no likelihood is known of held-out images."""
-        return {}
+    def validate(self, prior: Stored, rng: np.random.Generator) -> Figures:
+        """Invert held-out crops, with noise and without, where they are to stop the training."""
+        assert isinstance(prior, DCGAN)
+        if not (self._judged and self.recipe.stop):
+            return {}
+        pooling = self.recipe.stop.pooling
+
+        def invert_all(noisy: NDArray[np.float32], label: str) -> NDArray[np.float32]:
+            frames = torch.from_numpy(noisy).to(prior.example)
+            problem = LatentProblem(prior, likelihood(label, pooling), frames)
+            images: NDArray[np.float32] = invert(problem, _SEARCH, rng).image.cpu().numpy()
+            return images
+
+        return self._judged.psnr(invert_all)
 
     def export(self, rng: np.random.Generator) -> DCGAN:
         """Return the averaged generator, in eval mode, its normalisation statistics settled."""
@@ -199,6 +232,24 @@ class Adversarial:
             z = z[::_GRID].repeat_interleave(_GRID, 0)
             z[:, self.recipe.generator.nz] = torch.linspace(-2, 2, _GRID).repeat(_GRID)
         return _table(prior(z).cpu().numpy())
+
+
+def _hold_out(
+    recipe: AdversarialRecipe, stop: AdversarialStop, data: Micrographs, rng: np.random.Generator
+) -> tuple[Micrographs, HeldOut]:
+    """Return what to train on, and what judges it."""
+    if not isinstance(data, Dataset | Stack) or data.channels != 1:
+        raise RecipeError(
+            "[stop] for images in colour, or that cannot be told apart",
+            expected="a simulated data set, or a stack of grey images",
+            why="grey images that are not trained on are inverted to tell when to stop",
+            fix="leave the section stop out",
+        )
+    for label in stop.noise:
+        likelihood(label, stop.pooling)
+    data, held_out = data.split(stop.held_out, rng)
+    crops = draw_crops(held_out, recipe.data, recipe.generator.size, stop.frames, rng)[:, 0]
+    return data, HeldOut.of(crops, stop.noise, stop.pooling, rng)
 
 
 def _generator(

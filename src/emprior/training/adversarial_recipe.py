@@ -10,7 +10,7 @@ from emprior.errors import RecipeError
 from emprior.recipes import Recipe
 from emprior.training.adversarial_losses import AdversarialLoss
 from emprior.training.data_recipe import AnyCropData
-from emprior.training.recipe import KINDS, TrainingRecipe
+from emprior.training.recipe import KINDS, InversionStop, TrainingRecipe
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
@@ -106,6 +106,24 @@ class Conditioning(Recipe):
         return self
 
 
+class AdversarialStop(InversionStop):
+    """What of the data is held out, and how often asked; see also `InversionStop`.
+
+    Parameters
+    ----------
+    held_out : float
+        Share of the structures, or of the images of a stack, that are never trained on.
+    pooling : int
+        Detector pixels along each side of one pixel of the generator; noise is per detector pixel.
+    validate_every : int
+        Updates from one judgement to the next.
+    """
+
+    held_out: float = Field(default=0.05, gt=0, lt=1)
+    pooling: int = Field(default=1, ge=1, le=16)
+    validate_every: int = Field(default=500, ge=1)
+
+
 class AdversarialRecipe(TrainingRecipe):
     """An adversarial training: every setting of the paper's, and its later remedies."""
 
@@ -115,6 +133,12 @@ class AdversarialRecipe(TrainingRecipe):
     discriminator: DiscriminatorShape = DiscriminatorShape()
     conditions: Conditioning | None = None
     optimisation: AdversarialOptimisation = AdversarialOptimisation()
+    stop: AdversarialStop | None = None
+
+    @property
+    def validate_every(self) -> int | None:
+        """Updates from one judgement to the next; without the section `stop` there is none."""
+        return self.stop.validate_every if self.stop else None
 
 
 KINDS["adversarial"] = AdversarialRecipe

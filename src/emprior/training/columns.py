@@ -10,14 +10,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from emprior.datasets import Dataset
+from emprior.denoisers.pose import pose
 from emprior.errors import RecipeError
 from emprior.generators import ColumnEncoder, Multislice
 from emprior.generators.encoder import OPTICS, RING, log_deviation
-from emprior.noise import Poisson
+from emprior.inversion import invert
+from emprior.micrograph import Micrograph
+from emprior.noise import NoiseModel, Poisson
 from emprior.stored import Stored
 from emprior.training.checkpoint import Part
 from emprior.training.columns_recipe import ColumnsRecipe
 from emprior.training.examples import Examples, ExampleSource
+from emprior.training.heldout import HeldOut, likelihood
 from emprior.training.scattering import scattering_factors
 from emprior.training.trainer import Figures, convolving, follow, schedule, start_from
 
@@ -79,6 +83,13 @@ class Columns:
         )
         self._judged = self.held_out.draw(_JUDGED, rng, Poisson().averaged(recipe.noise.pooling**2))
 
+        self._inverted: HeldOut | None = None
+        if stop := recipe.stop:
+            for label in stop.noise:
+                likelihood(label, recipe.noise.pooling)
+            crops = held_out.crops(stop.frames, (recipe.data.crop,) * 2, rng).images[:, 0]
+            self._inverted = HeldOut.of(crops, stop.noise, recipe.noise.pooling, rng)
+
     @property
     def parts(self) -> dict[str, Part]:
         """Everything that changes in training, for checkpoints."""
@@ -131,11 +142,22 @@ class Columns:
             maps, optics = self.network(batch.frame, batch.seen, batch.deviation)
         return maps.float(), optics.float()
 
-    def validate(self, step: int) -> Figures:
-        """Judge the average on held-out frames at 1 electron a detector pixel, every so often."""
-        if step % self.recipe.output.validate_every:
-            return {}
-        return judge(self.average, self._judged.to(self.device))
+    def validate(self, prior: Stored, rng: np.random.Generator) -> Figures:
+        """Judge it on held-out frames at 1 electron a detector pixel.
+
+        Where this is to stop the training, others are inverted too.
+        """
+        assert isinstance(prior, ColumnEncoder)
+        figures = judge(prior, self._judged.to(self.device))
+        if self._inverted is None:
+            return figures
+        pooling = self.recipe.noise.pooling
+
+        def invert_all(noisy: NDArray[np.float32], label: str) -> NDArray[np.float32]:
+            noise = likelihood(label, pooling)
+            return np.stack([_inverted(prior, frame, noise, rng) for frame in noisy])
+
+        return {**figures, **self._inverted.psnr(invert_all)}
 
     def export(self, rng: np.random.Generator) -> ColumnEncoder:
         """Return the averaged encoder."""
@@ -160,6 +182,18 @@ class Columns:
             image = generator(frame.new_zeros(1, generator.latent_dim).to(self.device))[0, 0]
             drawn.append(image[RING:-RING, RING:-RING].cpu())
         return np.stack([frames.numpy(), torch.stack(drawn).numpy()])
+
+
+def _inverted(
+    encoder: ColumnEncoder, frame: NDArray[np.float32], noise: NoiseModel, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Return the image that a search from the encoder's guess finds, (H, W)."""
+    micrograph = Micrograph(frame, encoder.pixel_size)
+    (posed,) = pose(encoder, micrograph, noise, 1.0)
+    assert posed.search is not None
+    found = invert(posed.problem(micrograph, noise, 1.0)[0], posed.search, rng)
+    image: NDArray[np.float32] = found.image[0].cpu().numpy()
+    return image
 
 
 def losses(maps: Tensor, optics: Tensor, truth: Examples) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,14 @@ from typing import Literal
 from pydantic import Field
 
 from emprior.recipes import Recipe
-from emprior.training.recipe import KINDS, JudgedOutput, Positive, TrainingRecipe, Width
+from emprior.training.recipe import (
+    KINDS,
+    InversionStop,
+    JudgedOutput,
+    Positive,
+    TrainingRecipe,
+    Width,
+)
 
 
 class SceneData(Recipe):
@@ -116,6 +123,7 @@ class ColumnsRecipe(TrainingRecipe):
     noise: NoiseRange = NoiseRange()
     optimisation: EncoderOptimisation = EncoderOptimisation()
     output: JudgedOutput = JudgedOutput()
+    stop: InversionStop | None = None
 
 
 KINDS["columns"] = ColumnsRecipe

@@ -1,4 +1,4 @@
-"""Random crops of clean images, which most trainings are fed with."""
+"""Random crops of clean images, which most trainings are fed with, and noise for them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emprior.errors import RecipeError
+from emprior.grid import pool
+from emprior.noise import NoiseModel
 from emprior.training.data_recipe import CropData
 from emprior.training.trainer import Micrographs
 
@@ -57,6 +59,17 @@ def draw_crops(
 ) -> NDArray[np.float32]:
     """Return the images of `draw` alone, (n, C, size, size)."""
     return draw(data, settings, size, n, rng).images
+
+
+def sample(
+    model: NoiseModel, clean: NDArray[np.float32], pooling: int, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Return the means of ``pooling²`` noisy detector pixels for each pixel of a clean image."""
+    pooled = model.averaged(pooling**2) if pooling > 1 else model
+    if pooled is not None:
+        return pooled.sample(clean, rng)
+    detector = clean.repeat(pooling, axis=0).repeat(pooling, axis=1)
+    return pool(model.sample(detector, rng), pooling)
 
 
 def check_crops(data: Micrographs, settings: CropData, size: int, setting: str) -> None:

@@ -130,11 +130,11 @@ class Features:
         return {"loss": loss.item(), "partners_found": found.item(), "learning_rate": rate}
 
     @torch.no_grad()
-    def validate(self, step: int) -> Figures:
-        """Judge the average on views of held-out images, every so often: as in `update`."""
-        if self._judged is None or step % self.recipe.output.validate_every:
+    def validate(self, prior: Stored, rng: np.random.Generator) -> Figures:
+        """Judge views of held-out images: as in `update`."""
+        if self._judged is None:
             return {}
-        loss, found = contrast(self.average(self._judged.to(self.device)))
+        loss, found = contrast(prior(self._judged.to(self.device)))
         return {"held_out_loss": loss.item(), "held_out_partners_found": found.item()}
 
     def export(self, rng: np.random.Generator) -> FeatureNet:

@@ -53,6 +53,7 @@ class FeaturesRecipe(TrainingRecipe):
     network: FeatureShape
     optimisation: FeatureOptimisation = FeatureOptimisation()
     output: JudgedOutput = JudgedOutput()
+    stop: None = None  # it denoises nothing, so there is no PSNR to go by
 
 
 KINDS["features"] = FeaturesRecipe

@@ -13,14 +13,13 @@ from torch.nn.functional import mse_loss
 
 from emprior.datasets import Dataset
 from emprior.errors import RecipeError
-from emprior.grid import pool
-from emprior.metrics import psnr
 from emprior.noise import ClippedPoisson, Gaussian, NoiseModel, Poisson
 from emprior.noise_names import PAPER_NOISES, noise_model
 from emprior.regressors import Regressor
 from emprior.stored import Stored
 from emprior.training.checkpoint import Part
-from emprior.training.crops import check_crops, draw_crops
+from emprior.training.crops import check_crops, draw_crops, sample
+from emprior.training.heldout import HeldOut
 from emprior.training.regression_recipe import RegressionNoise, RegressionRecipe
 from emprior.training.trainer import Figures, Micrographs, convolving, follow, schedule, start_from
 
@@ -85,14 +84,10 @@ class Regression:
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.adam = torch.optim.Adam(self.network.parameters(), self.settings.rate)
         self.data, held_out = _split(recipe, data, rng)
-        self._judged: dict[str, Pairs] = {}
+        self._judged: HeldOut | None = None
         if held_out:
             crops = self._crops(held_out, _JUDGED, rng)
-            for label in _labels(recipe.noise):
-                model = noise_model(label)
-                assert model is not None
-                noisy = [sample(model, crop, recipe.noise.pooling, rng) for crop in crops]
-                self._judged[label] = _pairs(np.stack(noisy), crops)
+            self._judged = HeldOut.of(crops, _labels(recipe.noise), recipe.noise.pooling, rng)
 
     @property
     def parts(self) -> dict[str, Part]:
@@ -131,16 +126,14 @@ class Regression:
         follow(self.average, self.network, self.settings.batch, seen, self.settings.half_life)
         return {"loss": loss.item(), "learning_rate": rate}
 
-    def validate(self, step: int) -> Figures:
-        """Judge the average on held-out crops, every so often: mean PSNR (range 1) per noise."""
-        if step % self.recipe.output.validate_every:
+    def validate(self, prior: Stored, rng: np.random.Generator) -> Figures:
+        """Denoise held-out crops of each noise that is trained for."""
+        assert isinstance(prior, Regressor)
+        if self._judged is None:
             return {}
-        figures = {}
-        for label, pairs in self._judged.items():
-            denoised, clean = self._denoised(self.average, pairs.noisy), pairs.clean[:, 0].numpy()
-            scores = [psnr(x, y, data_range=1.0) for x, y in zip(denoised, clean, strict=True)]
-            figures[f"held_out_psnr_db {label}"] = float(np.mean(scores))
-        return figures
+        return self._judged.psnr(
+            lambda noisy, label: self._denoised(prior, torch.from_numpy(noisy)[:, None])
+        )
 
     def export(self, rng: np.random.Generator) -> Regressor:
         """Return the averaged network."""
@@ -156,13 +149,13 @@ class Regression:
         """Return noisy, denoised and clean crops; held-out ones, of a different noise each."""
         assert isinstance(prior, Regressor)
         if self._judged:
-            chosen = list(self._judged.values())
-            shown = [(chosen[k % len(chosen)], k) for k in range(_SHOWN)]
-            noisy, clean = (torch.stack([pairs[i][k] for pairs, k in shown]) for i in (0, 1))
+            chosen = list(self._judged.noisy.values())
+            noisy = np.stack([chosen[k % len(chosen)][k] for k in range(_SHOWN)])
+            clean = self._judged.clean[:_SHOWN]
         else:
-            noisy, clean = (torch.from_numpy(part)[:, None] for part in self.data_picture(rng))
-        denoised = self._denoised(prior, noisy)
-        return np.stack([noisy[:, 0].numpy(), denoised, clean[:, 0].numpy()])
+            noisy, clean = self.data_picture(rng)
+        denoised = self._denoised(prior, torch.from_numpy(noisy)[:, None])
+        return np.stack([noisy, denoised, clean])
 
     def _crops(self, data: Micrographs, n: int, rng: np.random.Generator) -> Floats:
         return draw_crops(data, self.recipe.data, self.recipe.data.crop, n, rng)[:, 0]
@@ -192,15 +185,6 @@ def draw_noise(noise: RegressionNoise, rng: np.random.Generator) -> NoiseModel:
         counts = int(_log_uniform((1.0, highest + 1), rng)) if rng.random() < 0.5 else 1
         return ClippedPoisson(1 / counts, 0.0, 1.0)
     return Gaussian(_log_uniform(noise.sigma, rng))
-
-
-def sample(model: NoiseModel, clean: Floats, pooling: int, rng: np.random.Generator) -> Floats:
-    """Return the means of ``pooling²`` noisy detector pixels for each pixel of a clean image."""
-    pooled = model.averaged(pooling**2) if pooling > 1 else model
-    if pooled is not None:
-        return pooled.sample(clean, rng)
-    detector = clean.repeat(pooling, axis=0).repeat(pooling, axis=1)
-    return pool(model.sample(detector, rng), pooling)
 
 
 def _log_uniform(bounds: tuple[float, float], rng: np.random.Generator) -> float:

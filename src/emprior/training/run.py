@@ -6,7 +6,7 @@
     RUN/log.jsonl           one line per `output.log` updates
     RUN/checkpoints/        the newest two
     RUN/samples/            data.png (training data) and one picture per `output.samples` updates
-    RUN/prior.safetensors   the averaged prior, renewed with each picture
+    RUN/prior.safetensors   the averaged prior, renewed with each picture; with `stop` the best
     RUN/priors/             the prior of each picture, where `output.keep_priors` says so
 
 Each update draws from its own random stream, derived from the seed and its number, so a resumed
@@ -32,9 +32,11 @@ import numpy as np
 from emprior import records, weights
 from emprior.files import expanded, make_directory
 from emprior.recipes import load
+from emprior.stored import Stored
 from emprior.training import checkpoint, folder
 from emprior.training.adversarial import Adversarial
 from emprior.training.columns import Columns
+from emprior.training.course import Course
 from emprior.training.features import Features
 from emprior.training.parallel import Team, gathered
 from emprior.training.recipe import TrainingRecipe
@@ -49,10 +51,8 @@ TRAINERS: dict[str, Any] = {
     "regression": Regression,
 }
 
-_USED = "The budget is used: {} images seen."
-
 # What a random stream is for; each has one stream per update, so none is ever used twice.
-_WEIGHTS, _UPDATE, _SAMPLES, _SETTLE, _DATA = range(5)
+_WEIGHTS, _UPDATE, _SAMPLES, _SETTLE, _DATA, _JUDGE = range(6)
 
 
 @dataclass(frozen=True)
@@ -160,11 +160,15 @@ def _finished(run: Path, recipe: TrainingRecipe) -> Outcome | None:
     prior, log = run / "prior.safetensors", run / "log.jsonl"
     if not (prior.exists() and log.exists()):
         return None
-    images = weights.read_card(prior).images
-    if images < recipe.budget.images:
+    course, lines = Course(recipe), records.read(log)
+    for line in lines:
+        course.add(line)
+    # What is kept is not the last state where the best one is.
+    images = lines[-1]["images"] if recipe.stop else weights.read_card(prior).images
+    if images < min(recipe.budget.images, course.end or math.inf):
         return None
-    last = records.read(log)[-1]
-    return Outcome("finished", _USED.format(images), last["step"], images, last["seconds"], prior)
+    last = lines[-1]
+    return Outcome("finished", course.ending(images), last["step"], images, last["seconds"], prior)
 
 
 class _Run:
@@ -183,6 +187,8 @@ class _Run:
         self.team = team
         self.step: int = facts.get("step", 0)
         self.seconds: float = facts.get("seconds", 0.0)
+        self.course = Course(recipe)  # followed by the lead
+        self.end: int | None = None
 
     @property
     def images(self) -> int:
@@ -193,13 +199,13 @@ class _Run:
         """The part of the budget that is used; done from 1 on."""
         budget = self.recipe.budget
         return max(
-            self.images / budget.images,
+            self.images / min(budget.images, self.end or budget.images),
             self.seconds / 60 / budget.minutes if budget.minutes else 0.0,
         )
 
     def loop(self, progress: Callable[[float], object] | None) -> Outcome:
         started = time.monotonic() - self.seconds
-        self.team.lead(self._begin)
+        self.end = self.team.lead(self._begin)
         with ThreadPoolExecutor(1) as ahead:
             try:
                 drawn = ahead.submit(self._draw, self.step)
@@ -211,7 +217,8 @@ class _Run:
                     self.step += 1
                     # One clock for all, or they would not stop together.
                     self.seconds = self.team.lead(lambda: time.monotonic() - started)
-                    if not self.team.lead(partial(self._note, figures)):
+                    whole, self.end = self.team.lead(partial(self._note, figures))
+                    if not whole:
                         return self._diverged()
                     if progress and self.team.leads:
                         progress(min(self.fraction, 1.0))
@@ -221,30 +228,71 @@ class _Run:
                 return self._outcome(
                     "interrupted", f"Stopped after update {self.step}; resume to continue."
                 )
-        if not self.team.lead(self._checkpoint):
+        if not self.team.lead(self._finish):
             return self._diverged()
-        self.team.lead(self._export)
-        return self._outcome("finished", _USED.format(self.images))
+        message = self.team.lead(lambda: self.course.ending(self.images))
+        return self._outcome("finished", message)
 
-    def _begin(self) -> None:
-        folder.cut_log(self.path / "log.jsonl", self.step)
+    def _begin(self) -> int | None:
+        """Prepare the files; return the images after which to end, if the log tells."""
+        log = self.path / "log.jsonl"
+        folder.cut_log(log, self.step)
+        for line in records.read(log) if log.exists() else []:
+            self.course.add(line)
         picture = self.path / "samples" / "data.png"
         if not picture.exists():
             table = self.trainer.data_picture(_stream(self.recipe, _DATA, 0))
             folder.write_table(picture, table, self.data.shown)
+        return self.course.end
 
-    def _note(self, figures: Figures) -> bool:
-        """Write what is to be written after an update; return False where it has diverged."""
-        output = self.recipe.output
-        held_out = self.trainer.validate(self.step)
-        if held_out or self.step % output.log == 0:
-            line = {"step": self.step, "images": self.images, **figures, **held_out}
-            line["seconds"] = round(self.seconds, 2)
-            with (self.path / "log.jsonl").open("a", encoding="utf-8") as log:
-                log.write(json.dumps(line) + "\n")
+    def _note(self, figures: Figures) -> tuple[bool, int | None]:
+        """Judge and write what is to be after an update.
+
+        Returns
+        -------
+        bool
+            False where the training has diverged.
+        int, optional
+            Images after which to end.
+        """
+        output, every = self.recipe.output, self.recipe.validate_every
+        best = False
+        if every and self.step % every == 0:
+            best = self._judge(figures)
+        else:
+            self._log(figures)
         if self.step % output.samples == 0:
-            self._export()
-        return self.step % output.checkpoint != 0 or self._checkpoint()
+            self._show()
+        # What is best is so by a log that ends here: both outlive a kill, or neither.
+        due = best or self.step % output.checkpoint == 0
+        return not due or self._checkpoint(), self.course.end
+
+    def _finish(self) -> bool:
+        """Write the last state; return False where it has diverged."""
+        if self.recipe.stop and not self.course.judged(self.images):
+            self._judge({})
+        if not self._checkpoint():
+            return False
+        self._show()
+        return True
+
+    def _judge(self, figures: Figures) -> bool:
+        """Judge the present prior; keep it if it is the best one and that is asked for."""
+        prior = self._prior()
+        held_out = self.trainer.validate(prior, _stream(self.recipe, _JUDGE, 0))
+        best = self.course.add({"images": self.images, **held_out})
+        if best:
+            self._save(self.path / "prior.safetensors", prior)
+        self._log({**figures, **held_out}, due=bool(held_out))
+        return best
+
+    def _log(self, figures: Figures, due: bool = False) -> None:
+        if not (due or self.step % self.recipe.output.log == 0):
+            return
+        line = {"step": self.step, "images": self.images, **figures}
+        line["seconds"] = round(self.seconds, 2)
+        with (self.path / "log.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps(line) + "\n")
 
     def _draw(self, step: int) -> Any:
         return self.trainer.draw(_stream(self.recipe, _UPDATE, step))
@@ -259,11 +307,21 @@ class _Run:
         where = self.path / "checkpoints"
         return checkpoint.write(where, self.step, self.trainer.parts, facts)
 
-    def _export(self) -> None:
-        """Write the prior and a picture of what it does."""
-        prior = self.trainer.export(_stream(self.recipe, _SETTLE, self.step))
+    def _prior(self) -> Stored:
+        return self.trainer.export(_stream(self.recipe, _SETTLE, self.step))
+
+    def _show(self) -> None:
+        """Write a picture of what the present prior does, and the prior if it is to be kept."""
+        prior = self._prior()
         table = self.trainer.picture(prior, _stream(self.recipe, _SAMPLES, 0))
         folder.write_table(self.path / "samples" / f"{self.step:09d}.png", table, self.data.shown)
+        if not self.recipe.stop:
+            self._save(self.path / "prior.safetensors", prior)
+        if self.recipe.output.keep_priors:
+            kept = make_directory(self.path / "priors", "the prior of each picture is kept there")
+            self._save(kept / f"{self.step:09d}.safetensors", prior)
+
+    def _save(self, path: Path, prior: Stored) -> None:
         card = weights.Card(
             text=self.recipe.card,
             data=self.data.hash,
@@ -271,10 +329,7 @@ class _Run:
             seed=self.recipe.seed,
             images=self.images,
         )
-        weights.save(self.path / "prior.safetensors", prior, card)
-        if self.recipe.output.keep_priors:
-            kept = make_directory(self.path / "priors", "the prior of each picture is kept there")
-            weights.save(kept / f"{self.step:09d}.safetensors", prior, card)
+        weights.save(path, prior, card)
 
     def _diverged(self) -> Outcome:
         kept = checkpoint.newest(self.path / "checkpoints")

@@ -86,8 +86,11 @@ class Trainer(Protocol):
             Share of the budget before this update.
         """
 
-    def validate(self, step: int) -> Figures:
-        """Return figures of held-out data if there are any at this step."""
+    def validate(self, prior: Stored, rng: np.random.Generator) -> Figures:
+        """Return what held-out data say of an exported prior, if there are any.
+
+        Where that is the PSNR of images, it is named as in `emprior.training.heldout`.
+        """
 
     def export(self, rng: np.random.Generator) -> Stored:
         """Return the prior, in eval mode."""

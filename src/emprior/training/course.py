@@ -1,0 +1,75 @@
+"""The course of a training: the held-out PSNR of its log, which state is best, when it may end.
+
+A training has reached its plateau where the best PSNR of the last quarter of the images seen (or
+another share, `Stop.patience`) is less than 0.1 dB (`Stop.gain_db`) above the best before. Where
+the learning rate is to fall, it falls then, for as long a share of the training as the recipe
+says; where it is constant, the training ends. All of this follows from the log alone, so that a
+resumed training ends where an uninterrupted one would have.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from emprior.training.heldout import PSNR
+from emprior.training.recipe import TrainingRecipe
+
+_LEAST = 3  # judgements in the last share, or a plateau could be chance
+
+
+class Course:
+    """What a log tells so far.
+
+    Parameters
+    ----------
+    recipe : TrainingRecipe
+    """
+
+    def __init__(self, recipe: TrainingRecipe) -> None:
+        self.rule = recipe.stop
+        self._flat = float(getattr(recipe.optimisation, "flat", 1.0))
+        self._judged: list[tuple[int, float]] = []
+        self.end: int | None = None
+        """Images after which to end, once the plateau is reached."""
+
+    def add(self, line: Mapping[str, Any]) -> bool:
+        """Read the next line of the log; return whether it is of the best state so far."""
+        scores = [value for key, value in line.items() if key.startswith(PSNR)]
+        if self.rule is None or not scores:
+            return False
+        images, score = int(line["images"]), sum(scores) / len(scores)
+        best = score > self.best[1]
+        self._judged.append((images, score))
+        if self.end is None and self._flat and self._on_plateau(images):
+            self.end = math.ceil(images / self._flat)
+        return best
+
+    @property
+    def best(self) -> tuple[int, float]:
+        """Images seen by the best state, and its held-out PSNR [dB], the mean over noises."""
+        return max(self._judged, key=lambda judged: judged[1], default=(0, -math.inf))
+
+    def ending(self, images: int) -> str:
+        """Say why a training ends after so many images, and what is kept of it."""
+        rises_no_more = self.end is not None and images >= self.end
+        why = "The held-out PSNR rises no more" if rises_no_more else "The budget is used"
+        said = f"{why}: {images} images seen."
+        if not self._judged:
+            return said
+        seen, score = self.best
+        return f"{said} The best prior is kept: {score:.2f} dB after {seen} images."
+
+    def judged(self, images: int) -> bool:
+        """Return whether the state after so many images was judged."""
+        return bool(self._judged) and self._judged[-1][0] == images
+
+    def _on_plateau(self, images: int) -> bool:
+        assert self.rule is not None
+        start = (1 - self.rule.patience) * images
+        before = [score for seen, score in self._judged if seen <= start]
+        last = [score for seen, score in self._judged if seen > start]
+        if len(last) < _LEAST or not before:
+            return False
+        return max(last) - max(before) < self.rule.gain_db
