@@ -36,3 +36,10 @@ def test_without_noise_the_range_is_left():
 
 def test_noise_that_did_good_has_negative_parameters():
     assert law.parameters(36.0, 33.0, 0.02, 512**2) < 0
+
+
+def test_the_law_splits_an_error():
+    psnr = law.psnr(30.0, 50.0, 0.1, 5000)  # 1e-3 of its own, as much of noise
+    assert law.own_share(30.0, psnr) == pytest.approx(0.5)
+    assert law.own_share(30.0, 30.0) == 1.0
+    assert law.own_share(30.0, 31.0) == 1.0

@@ -93,6 +93,14 @@ def test_a_plateau_stops_when_the_last_quarter_has_gained_too_little():
     assert "30.00 dB after 21000 images" in course.ending(28_000)
 
 
+@pytest.mark.parametrize(("noisy", "said"), [(19.5, "larger network"), (10.0, "good enough")])
+def test_the_end_tells_whose_the_error_is(noisy, said):
+    course = Course(_recipe())
+    course.add({"images": 8, f"{PSNR} none": 20.0, f"{PSNR} P(10)": noisy})
+    assert "R = 20.0 dB" in course.ending(96)
+    assert said in course.ending(96)
+
+
 def test_patience_and_gain_are_those_of_the_recipe():
     slowly = 10 + 0.02 * np.arange(80)
     assert _course(slowly)[0].end == 9_000  # the first with three judgements in a quarter
@@ -135,6 +143,7 @@ def test_held_out_frames_are_inverted_and_the_best_prior_is_kept(straight):
     card = weights.read_card(straight / "prior.safetensors")
     assert card.images == best["images"]
     assert card.recipe["stop"]["validate_every"] == 3
+    assert card.measured["held-out PSNR at none [dB, range 1]"] == round(best[f"{PSNR} none"], 2)
 
 
 class _KilledError(Exception):

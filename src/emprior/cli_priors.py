@@ -1,10 +1,12 @@
-"""The commands about priors as files: list, card, export, import, verify, onnx."""
+"""The commands about priors as files: list, card, verify, assess, export, import, onnx."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -62,6 +64,48 @@ def verify(prior: Prior) -> None:
         from emprior.weights import verify
 
         for line in verify(prior).lines():
+            typer.echo(line)
+
+
+@priors.command()
+def assess(
+    prior: Prior,
+    data: Annotated[
+        Path, typer.Option(help="A simulated data set of structures that it was not trained on.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Keep the records in this directory.")
+    ] = None,
+    images: Annotated[int, typer.Option(min=1, help="At most so many of them.")] = 16,
+    noise: Annotated[
+        list[str] | None,
+        typer.Option(metavar="P(S)|G(SIGMA)", help="To be tried; may be given several times."),
+    ] = None,
+    pixel_size: Annotated[
+        float | None,
+        typer.Option(parser=float, metavar="Å", help="Of noisy pixels; default the data set's."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only the result.")] = False,
+) -> None:
+    """Say whether a prior is good enough, for which noise, and what to change if not.
+
+    It is compared with the pooled wavelet, which knows nothing of the material.
+    """
+    with session(quiet) as console, ExitStack() as stack:
+        from emprior.fitness import NOISES, assess
+
+        place = out or stack.enter_context(TemporaryDirectory())
+        with console.progress("assessing") as progress:
+            found = assess(
+                prior,
+                data,
+                place,
+                images=images,
+                noises=noise or NOISES,
+                pixel_size=pixel_size,
+                progress=progress,
+            )
+        for line in found.lines():
             typer.echo(line)
 
 

@@ -25,3 +25,11 @@ def parameters(psnr_db: float, range_db: float, variance: float, pixels: int) ->
     Negative where noise made the image better than it is without.
     """
     return (10 ** (-psnr_db / 10) - 10 ** (-range_db / 10)) * pixels / variance
+
+
+def own_share(range_db: float, psnr_db: float) -> float:
+    """Return the share of an error that is the prior's own, from its range and its PSNR [dB].
+
+    The rest is what noise does to the free numbers. At most 1: noise may do a search good.
+    """
+    return min(10 ** ((psnr_db - range_db) / 10), 1.0)

@@ -54,8 +54,8 @@ def check_network(method: str, name: str | Path, depth: str = DEEPEST) -> None:
     FileError
         If there is no data set where one is named.
     WeightsError
-        If there are none, they cannot be read, or are of a regressor where a generator or an
-        encoder is wanted, or the other way round, or draw natural images.
+        If there are none, they cannot be read, are not of a generator or an encoder where one is
+        wanted, or not of a regressor, or draw natural images.
     """
     if method == "nearest":
         from emprior.denoisers.album import check_images
@@ -73,12 +73,15 @@ def check_network(method: str, name: str | Path, depth: str = DEEPEST) -> None:
             why="Algorithm 2 searches the latent vectors of one generator, the same for all images",
             fix="give the paper's, `--prior gan`, or one of `emprior train recipes/gan.toml`",
         )
-    if method == "prior" and regressor:
+    draws = issubclass(architecture, Generator | ColumnEncoder)
+    if method == "prior" and not draws and architecture is not Stored:  # unknown to `load` too
+        does = "maps noisy images to clean ones" if regressor else "draws no images"
         raise WeightsError(
-            f"{name}: a {kind}, which maps noisy images to clean ones",
+            f"{name}: a {kind}, which {does}",
             expected="a generator, or an encoder that makes one",
             why="the method 'prior' searches the latent vectors of a generator; this has none",
-            fix="denoise with the method 'supervised', or name another prior",
+            fix=("denoise with the method 'supervised', or " if regressor else "")
+            + "name another prior",
         )
     if not (reaches(depth, "inversion") or issubclass(architecture, ColumnEncoder)):
         raise OptionError(

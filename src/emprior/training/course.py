@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from emprior import law
 from emprior.training.heldout import PSNR
 from emprior.training.recipe import TrainingRecipe
 
@@ -31,16 +32,19 @@ class Course:
         self.rule = recipe.stop
         self._flat = float(getattr(recipe.optimisation, "flat", 1.0))
         self._judged: list[tuple[int, float]] = []
+        self._best: dict[str, float] = {}  # PSNR by noise
         self.end: int | None = None
         """Images after which to end, once the plateau is reached."""
 
     def add(self, line: Mapping[str, Any]) -> bool:
         """Read the next line of the log; return whether it is of the best state so far."""
-        scores = [value for key, value in line.items() if key.startswith(PSNR)]
+        scores = {key[len(PSNR) + 1 :]: line[key] for key in line if key.startswith(PSNR)}
         if self.rule is None or not scores:
             return False
-        images, score = int(line["images"]), sum(scores) / len(scores)
+        images, score = int(line["images"]), sum(scores.values()) / len(scores)
         best = score > self.best[1]
+        if best:
+            self._best = scores
         self._judged.append((images, score))
         if self.end is None and self._flat and self._on_plateau(images):
             self.end = math.ceil(images / self._flat)
@@ -59,7 +63,20 @@ class Course:
         if not self._judged:
             return said
         seen, score = self.best
-        return f"{said} The best prior is kept: {score:.2f} dB after {seen} images."
+        said += f" The best prior is kept: {score:.2f} dB after {seen} images."
+        if (limit := self._best.get("none")) is None:
+            return said
+        said += f" Without noise it reaches R = {limit:.1f} dB."
+        for label, reached in self._best.items():
+            if label != "none":
+                own = law.own_share(limit, reached)
+                said += f" At {label}, {reached:.1f} dB: {own:.0%} of its error is its own"
+                said += (
+                    ", so a longer training, a larger network or more structures would help."
+                    if own > 0.5
+                    else ", so it is good enough there."
+                )
+        return said
 
     def judged(self, images: int) -> bool:
         """Return whether the state after so many images was judged."""

@@ -38,6 +38,7 @@ from emprior.training.adversarial import Adversarial
 from emprior.training.columns import Columns
 from emprior.training.course import Course
 from emprior.training.features import Features
+from emprior.training.heldout import PSNR
 from emprior.training.parallel import Team, gathered
 from emprior.training.recipe import TrainingRecipe
 from emprior.training.regression import Regression
@@ -282,7 +283,7 @@ class _Run:
         held_out = self.trainer.validate(prior, _stream(self.recipe, _JUDGE, 0))
         best = self.course.add({"images": self.images, **held_out})
         if best:
-            self._save(self.path / "prior.safetensors", prior)
+            self._save(self.path / "prior.safetensors", prior, held_out)
         self._log({**figures, **held_out}, due=bool(held_out))
         return best
 
@@ -321,13 +322,18 @@ class _Run:
             kept = make_directory(self.path / "priors", "the prior of each picture is kept there")
             self._save(kept / f"{self.step:09d}.safetensors", prior)
 
-    def _save(self, path: Path, prior: Stored) -> None:
+    def _save(self, path: Path, prior: Stored, held_out: Figures | None = None) -> None:
         card = weights.Card(
             text=self.recipe.card,
             data=self.data.hash,
             recipe=self.recipe.to_dict(),
             seed=self.recipe.seed,
             images=self.images,
+            measured={
+                key.replace(PSNR, "held-out PSNR at") + " [dB, range 1]": round(value, 2)
+                for key, value in (held_out or {}).items()
+                if key.startswith(PSNR) and math.isfinite(value)
+            },
         )
         weights.save(path, prior, card)
 
