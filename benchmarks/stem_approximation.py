@@ -1,16 +1,17 @@
 """How near linear STEM comes to abTEM's PRISM multislice, of one frozen phonon.
 
-    python benchmarks/stem_approximation.py docs/results/stem.json [CASE ...]
+    python benchmarks/stem_approximation.py docs/results/stem.json [--write]
 
 Each case is a slab of a crystal, 8 to 10 Å wide, with a tenth of its atoms missing and the others
 displaced by their vibration; both programs see the same atoms standing still, so that no noise of
 few phonons is between them. Seconds are of the CPU. Cases that the file holds already are kept.
+``--write`` puts the table into docs/simulation.md.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 import time
 from pathlib import Path
 
@@ -18,6 +19,8 @@ import abtem
 import numpy as np
 from abtem.parametrizations import LobatoParametrization
 from ase import Atoms
+from marked import rewrite
+from rich.progress import track
 from scipy.ndimage import gaussian_filter
 
 from emprior.simulate.bodies import Room, draw_specimen
@@ -32,11 +35,13 @@ CRYSTALS = {
     "MoS2": {"prototype": "2H-MoS2", "elements": ["Mo", "S"], "a": 3.16},
 }
 CASES = {
-    f"{name} {thickness} Å": (name, axis, thickness)
+    f"{name} {axis} {thickness} Å": (name, axis, thickness)
     for name, axis, depths in (
-        ("MoS2", [0, 0, 1], (6,)),
-        ("SrTiO3", [0, 0, 1], (8, 20, 40, 80)),
-        ("Au", [1, 1, 0], (12, 30)),
+        ("MoS2", [0, 0, 1], (6, 12, 25)),
+        ("SrTiO3", [0, 0, 1], (8, 12, 20, 28, 40, 60, 80)),
+        ("SrTiO3", [1, 1, 0], (8, 20, 40)),
+        ("Au", [1, 1, 0], (12, 20, 30, 45)),
+        ("Au", [1, 0, 0], (12, 20, 30)),
     )
     for thickness in depths
 }
@@ -120,15 +125,37 @@ def prism(structure: Structure) -> dict[str, np.ndarray]:
     return images
 
 
+def table(results: dict[str, dict[str, float]]) -> str:
+    """Return the correlations as Markdown, thicknesses side by side."""
+    lines = ["| slab | thickness [Å] | HAADF | ABF |", "|---|---|---|---|"]
+    for name, axis in dict.fromkeys((name, tuple(axis)) for name, axis, _ in CASES.values()):
+        some = [case for case, of in CASES.items() if (of[0], tuple(of[1])) == (name, axis)]
+        thick = ", ".join(f"{CASES[case][2]}" for case in some)
+        cells = (", ".join(f"{results[case][f'{k}_ncc']:.3f}" for case in some) for k in DETECTORS)
+        zone = "".join(map(str, axis))
+        lines.append(f"| {name} [{zone}] | {thick} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
-    path = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("results", type=Path, help="file of results, made or completed")
+    parser.add_argument("--write", action="store_true", help="put the table into docs")
+    options = parser.parse_args()
+    path = options.results
     results = json.loads(path.read_text()) if path.exists() else {}
-    for case in sys.argv[2:] or CASES:
+    for case in track(CASES):
         if case not in results:
             results[case] = compare(*CASES[case])
             path.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
-        row = results[case]
-        print(case, *(f"{kind} {row[f'{kind}_ncc']:.4f}" for kind in DETECTORS))
+    print(table(results))
+    for kind in DETECTORS:
+        ncc = [results[case][f"{kind}_ncc"] for case in CASES]
+        print(
+            f"{kind}: {min(ncc):.3f} to {max(ncc):.3f}, {sum(n >= 0.98 for n in ncc)} of 20 ≥ 0.98"
+        )
+    if options.write:
+        rewrite("simulation.md", "stem", table(results))
 
 
 if __name__ == "__main__":
