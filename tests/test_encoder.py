@@ -13,7 +13,8 @@ from scenes import ELEMENTS, PIXEL_SIZE, factors, toy_columns, toy_encoder
 from emprior import weights
 from emprior.errors import OptionError, WeightsError
 from emprior.generators import ColumnEncoder
-from emprior.generators.encoder import OPTICS, RING, SPREAD, log_deviation, peaks, strongest
+from emprior.generators.encoder import OPTICS, RING, SPREAD, Guess, log_deviation
+from emprior.generators.peaks import peaks, strongest
 from emprior.inversion import GaussNewton, GivenStart, LatentProblem, Search, Stage, View, invert
 from emprior.noise import Poisson
 from emprior.stored import Stored
@@ -46,6 +47,10 @@ def telling(encoder: ColumnEncoder, maps: torch.Tensor, **optics: float) -> Colu
 
     copy.network = Fixed()
     return copy
+
+
+def guessed(encoder: ColumnEncoder, frame: torch.Tensor, deviation: float = 0.1) -> Guess:
+    return encoder.guess(encoder.look(frame, deviation))
 
 
 def bumps(shape, points, elements=3) -> torch.Tensor:
@@ -99,7 +104,7 @@ def test_guess_generator_search_work_for_any_frame(encoder, rng, shape, dtype, c
     H, W = encoder.canvas(*shape)
     points = [(H / 2 - 3, W / 2, 0, 0.9), (H / 2 + 6, W / 2 + 4, 1, 0.6)] if columns else []
     maps = torch.cat([bumps((H, W), points), 0.8 * bumps((H, W), points)])
-    guess = telling(encoder, maps).guess(torch.full(shape, 0.45, dtype=dtype), 0.1)
+    guess = guessed(telling(encoder, maps), torch.full(shape, 0.45, dtype=dtype))
     assert len(guess.scene.rows) == len(points) == len(guess.probability)
     generator = encoder.generator(guess.scene, *shape)
     assert generator.image_shape == (H, W)
@@ -122,7 +127,7 @@ def test_an_untrained_encoder_guesses_something_drawable(rng):
             torch.from_numpy(rng.normal(0.45, 0.3, (33, 20))),
             torch.full((16, 16), 1e4),
         ):
-            guess = encoder.guess(frame, 0.3)
+            guess = guessed(encoder, frame, 0.3)
             generator = encoder.generator(guess.scene, *frame.shape)
             image = generator(torch.zeros(1, generator.latent_dim))
             assert bool(torch.isfinite(image).all())
@@ -144,7 +149,7 @@ def test_the_guess_is_what_the_network_tells(encoder, shape):
     maps = torch.cat([bumps((H, W), points), bumps((H, W), atoms)])
     optics = {"defocus": 0.5, "tilt_rows": 1.0, "tilt_columns": -2.0, "thickness": 1.0}
     told = telling(encoder, maps, **optics, centre=-1.0, unit=0.5, origin=-0.3)
-    scene, probability, unit, origin, tilts = told.guess(torch.full(shape, 0.45), 0.1)
+    scene, probability, unit, origin, tilts = guessed(told, torch.full(shape, 0.45))
     assert scene.element.tolist() == [0, 1, 2]
     # The frame stands in the middle of the grid: odd margins put it half a pixel further.
     half = torch.tensor([n % 2 / 2 for n in shape])
@@ -169,7 +174,7 @@ def test_absurd_optics_are_kept_where_waves_can_be_propagated(encoder):
     names = ("thickness", "blur", "centre", "unit")
     for value in (-1e3, 1e3):
         told = telling(encoder, torch.zeros(6, H, W), **dict.fromkeys(names, value))
-        guess = told.guess(torch.full((24, 24), 0.45), 0.1)
+        guess = guessed(told, torch.full((24, 24), 0.45))
         assert float(guess.scene.thickness) >= 15
         assert float(guess.scene.blur) >= 0.3
         assert 0.1 <= float(guess.scene.centre / guess.scene.thickness) <= 0.9
@@ -182,7 +187,7 @@ def test_columns_of_a_crystal_are_put_on_their_lattice(encoder, rng):
     jitter = rng.normal(0, 0.4, (len(sites), 2))
     points = [(r + dr, c + dc, 1, 1.0) for (r, c), (dr, dc) in zip(sites, jitter, strict=True)]
     maps = torch.cat([bumps((H, W), points), bumps((H, W), points)])
-    scene = telling(encoder, maps).guess(torch.full((48, 48), 0.45), 0.1).scene
+    scene = guessed(telling(encoder, maps), torch.full((48, 48), 0.45)).scene
     assert len(scene.rows) == len(sites)
     found = np.stack([scene.rows, scene.columns], 1)
     apart = np.linalg.norm(found[:, None] - np.array(sites), axis=-1)
@@ -191,7 +196,7 @@ def test_columns_of_a_crystal_are_put_on_their_lattice(encoder, rng):
     assert bool((scene.position_sd < 0.1).all())
     # A few columns are no crystal: they stay where they were seen, and may move further.
     maps = torch.cat([bumps((H, W), points[:3]), bumps((H, W), points[:3])])
-    few = telling(encoder, maps).guess(torch.full((48, 48), 0.45), 0.1).scene
+    few = guessed(telling(encoder, maps), torch.full((48, 48), 0.45)).scene
     np.testing.assert_allclose(few.rows, [point[0] for point in points[:3]], atol=0.05)
     assert bool((few.position_sd > 0.1).all())
 
@@ -340,7 +345,7 @@ def test_pixel_size_of_the_toy_is_that_of_the_scenes(encoder):
 
 def test_a_frame_without_noise_is_seen_like_one_with_hardly_any(encoder, rng):
     frame = torch.from_numpy(rng.normal(0.45, 0.05, (24, 20)))
-    none, some = (encoder.guess(frame, deviation) for deviation in (0.0, 0.01))
+    none, some = (guessed(encoder, frame, deviation) for deviation in (0.0, 0.01))
     torch.testing.assert_close(none.scene.rows, some.scene.rows)
     torch.testing.assert_close(none.scene.defocus, some.scene.defocus)
 

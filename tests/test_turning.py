@@ -87,7 +87,7 @@ def test_a_scene_is_told_as_the_frame_stands(angle):
     at = [(H / 2 - 3.2, W / 2 + 8.1, 0, 0.9), (H / 2 + 6, W / 2 - 5, 1, 0.9)]
     maps = torch.cat([bumps((H, W), at), bumps((H, W), at)])
     told = telling(encoder, maps, tilt_rows=1.0, tilt_columns=-2.0)
-    guess = told.guess(frame, 0.1, turn=angle)
+    guess = told.guess(told.look(frame, 0.1, angle))
     first = [(N - n) // 2 + (n - 1) / 2 for N, n in zip((H, W), view.shape, strict=True)]
     steps = torch.tensor([point[:2] for point in at]) - torch.tensor(first)
     canvas = torch.tensor(encoder.canvas(24, 40))

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from emprior.denoisers.classical import Constant
-from emprior.generators import ColumnEncoder, Generator
+from emprior.generators import ColumnEncoder, Generator, Look
 from emprior.grid import Tile, pool, resample, resampling_matrix, tiles
 from emprior.inversion import (
     Exposure,
@@ -160,10 +160,17 @@ def pose(
     exposure = guess_exposure(micrograph, noise)
     if isinstance(network, ColumnEncoder):
         windows = _windows(micrograph.shape, (network.field, network.field), pitch)
-        middle = micrograph.image[windows[len(windows) // 2]]
-        turn, doubt = network.upright(*on_grid(middle, noise, pitch, exposure), thorough)
-        poses = (_guessed(network, micrograph, noise, w, pitch, exposure, turn) for w in windows)
-        return [replace(posed, doubt=doubt) for posed in poses]
+        frames = [on_grid(micrograph.image[window], noise, pitch, exposure) for window in windows]
+        middle = len(windows) // 2
+        seen, doubt = network.upright(*frames[middle], thorough)
+        looks = (
+            seen if number == middle else network.look(*frame, seen.turn)
+            for number, frame in enumerate(frames)
+        )
+        return [
+            _guessed(network, look, window, exposure, doubt)
+            for look, window in zip(looks, windows, strict=True)
+        ]
     assert isinstance(network, Generator)
     windows = _windows(micrograph.shape, network.image_shape, pitch)
     chunks = (windows[i : i + _AT_ONCE] for i in range(0, len(windows), _AT_ONCE))
@@ -195,18 +202,11 @@ def _windows(shape: tuple[int, int], field: tuple[int, int], pitch: float) -> li
 
 
 def _guessed(
-    encoder: ColumnEncoder,
-    micrograph: Micrograph,
-    noise: NoiseModel,
-    window: Tile,
-    pitch: float,
-    exposure: Exposure,
-    turn: float,
+    encoder: ColumnEncoder, look: Look, window: Tile, exposure: Exposure, doubt: float
 ) -> Pose:
     """Let the encoder guess what one window shows, and start the search there."""
-    frame, deviation = on_grid(micrograph.image[window], noise, pitch, exposure)
-    guess = encoder.guess(frame, deviation, turn=turn)
-    generator = encoder.generator(guess.scene, *frame.shape)
+    guess = encoder.guess(look)
+    generator = encoder.generator(guess.scene, *look.frame)
     known_zero = exposure.free == 1
     guessed = Exposure(
         unit=exposure.unit * guess.unit,
@@ -216,7 +216,7 @@ def _guessed(
     )
     z = generator.tilted(_tilts(guess.tilts.tolist()), _DEFOCI)
     start = Shortlist(F.pad(z, (0, exposure.free))[None], _TAKEN_UP)
-    return Pose([window], generator, guessed, Search(start, _STAGES), guess.probability)
+    return Pose([window], generator, guessed, Search(start, _STAGES), guess.probability, doubt)
 
 
 def _tilts(told: list[tuple[float, float]]) -> list[tuple[float, float]]:

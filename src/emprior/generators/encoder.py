@@ -12,6 +12,7 @@ from emprior.errors import OptionError
 from emprior.generators import lattice
 from emprior.generators.columns import ColumnGenerator, Element, Scene
 from emprior.generators.multislice import Multislice
+from emprior.generators.peaks import peaks, strongest
 from emprior.generators.turning import turned, turning, upright
 from emprior.micrograph import check_pixel_size
 from emprior.specimen import VACUUM
@@ -61,6 +62,23 @@ class Guess(NamedTuple):
     """The frame is ``unit · image + origin``."""
     tilts: Tensor
     """(4, 2) which are all alike to the encoder, the scene's first."""
+
+
+class Look(NamedTuple):
+    """What the network tells of one frame, which it saw turned."""
+
+    maps: Tensor
+    """(2E, H, W), as `ColumnEncoder.forward` returns them."""
+    optics: Tensor
+    """(2, 8)"""
+    seen: Tensor
+    """(H, W), 1 where there was a frame."""
+    view: tuple[int, int]
+    """Shape of the turned frame, in the middle of the maps."""
+    frame: tuple[int, int]
+    """Shape of the frame."""
+    turn: float
+    """Clockwise [degrees]."""
 
 
 class ColumnEncoder(Stored):
@@ -166,13 +184,48 @@ class ColumnEncoder(Stored):
         maps, numbers = self.network(inputs)
         return maps, numbers.unflatten(1, (2, -1))
 
-    def upright(
-        self, frame: Tensor, deviation: float, thorough: bool = True
-    ) -> tuple[float, float]:
-        """Return by how much to turn a frame [degrees] so that it is seen best, and what is left.
+    @torch.no_grad()
+    def look(
+        self,
+        frame: Tensor,
+        deviation: float,
+        turn: float = 0.0,
+        shape: tuple[int, int] | None = None,
+    ) -> Look:
+        """Look at one frame.
 
-        What is left is the doubt whether columns are there, in nats for each expected one; infinite
-        where hardly any is seen.
+        Parameters
+        ----------
+        frame : (h, w) Tensor
+            It comes to the middle of the network's canvas.
+        deviation : float
+        turn : float
+            By which the frame is turned before the network sees it [degrees].
+        shape : tuple of int, optional
+            Of the turned frame, as for `emprior.generators.turning.turned`.
+        """
+        view, known = turned(frame.to(self.factors), turn, shape)
+        h, w = view.shape
+        H, W = self.canvas(h, w)
+        middle = slice((H - h) // 2, (H - h) // 2 + h), slice((W - w) // 2, (W - w) // 2 + w)
+        canvas, seen = torch.zeros(2, 1, H, W).to(view)
+        canvas[0][middle], seen[0][middle] = view, known
+        maps, optics = self(canvas, seen, view.new_tensor([max(deviation, _QUIETEST)]))
+        return Look(maps[0], optics[0], seen[0], (h, w), (frame.shape[0], frame.shape[1]), turn)
+
+    def doubt(self, look: Look) -> float:
+        """Return the entropy of columns that are there or not, in nats for each expected one.
+
+        Infinite where hardly any is seen.
+        """
+        heights = peaks(look.maps[: len(self.elements)] * look.seen, _FAINTEST)[3]
+        p = heights.double().clamp(1e-6, 1 - 1e-6)
+        expected = float(p.sum())
+        entropy = -float((p * p.log() + (1 - p) * (1 - p).log()).sum())
+        return entropy / expected if expected > _FEWEST else float("inf")
+
+    def upright(self, frame: Tensor, deviation: float, thorough: bool = True) -> tuple[Look, float]:
+        """Look at a frame at the turn that leaves the least doubt, and return what is left.
 
         Parameters
         ----------
@@ -182,51 +235,30 @@ class ColumnEncoder(Stored):
             Try any turn where there is doubt; else upside down alone.
         """
         side = round(float(frame.shape[0] * frame.shape[1]) ** 0.5)
+        looks = {}
 
         def doubt(turn: float) -> float:
-            """Return the entropy of columns that are there or not."""
+            # At other turns what fits a square of the same area will do to compare them.
             shape = None if turn % 180 == 0 else (side, side)
-            maps, _, seen = self._look(*turned(frame, turn, shape), deviation)
-            heights = peaks(maps[: len(self.elements)] * seen, _FAINTEST)[3]
-            p = heights.double().clamp(1e-6, 1 - 1e-6)
-            expected = float(p.sum())
-            entropy = -float((p * p.log() + (1 - p) * (1 - p).log()).sum())
-            return entropy / expected if expected > _FEWEST else float("inf")
+            looks[turn] = self.look(frame, deviation, turn, shape)
+            return self.doubt(looks[turn])
 
-        return upright(doubt, thorough)
+        turn, least = upright(doubt, thorough)
+        return (self.look(frame, deviation, turn) if turn % 180 else looks[turn]), least
 
     @torch.no_grad()
-    def _look(self, frame: Tensor, seen: Tensor, deviation: float) -> tuple[Tensor, Tensor, Tensor]:
-        """Return maps, optics, and what is seen on the canvas with a frame in its middle."""
-        h, w = frame.shape
-        H, W = self.canvas(h, w)
-        middle = slice((H - h) // 2, (H - h) // 2 + h), slice((W - w) // 2, (W - w) // 2 + w)
-        canvas = torch.zeros(2, 1, H, W).to(self.factors)
-        canvas[0, 0][middle], canvas[1, 0][middle] = frame.to(canvas), seen.to(canvas)
-        maps, numbers = self(*canvas, canvas.new_tensor([max(deviation, _QUIETEST)]))
-        return maps[0], numbers[0], canvas[1, 0]
-
-    @torch.no_grad()
-    def guess(
-        self, frame: Tensor, deviation: float, threshold: float = 0.35, turn: float = 0.0
-    ) -> Guess:
-        """Guess the scene of one frame.
+    def guess(self, look: Look, threshold: float = 0.35) -> Guess:
+        """Guess the scene of one frame, as the frame stands.
 
         Parameters
         ----------
-        frame : (h, w) Tensor
-            It comes to the middle of the generator's grid.
-        deviation : float
+        look : Look
         threshold : float
             Least density at which a column is taken up.
-        turn : float
-            By which the frame is turned before the network sees it [degrees]; the scene is told
-            as the frame is.
         """
-        view, seen = turned(frame.to(self.factors), turn)
-        maps, numbers, _ = self._look(view, seen, deviation)
+        maps = look.maps
         centre, scale = torch.tensor(list(OPTICS.values())).to(maps).T
-        optics = dict(zip(OPTICS, centre + scale * numbers[0], strict=True))
+        optics = dict(zip(OPTICS, centre + scale * look.optics[0], strict=True))
         E = len(self.elements)
         rows, columns, element, density = peaks(maps[:E], threshold)
         spacing = torch.tensor([e.spacing for e in self.elements]).to(maps)
@@ -236,12 +268,12 @@ class ColumnEncoder(Stored):
         atoms = maps[E:][element, rows.round().long(), columns.round().long()]
         # Back to the frame as it is, whose middle is that of the canvas: odd margins cannot be
         # halved, so that in the network's the frame may be half a pixel off.
-        first = [(N - n) // 2 for N, n in zip(maps.shape[1:], view.shape, strict=True)]
-        middle = torch.tensor([f + (n - 1) / 2 for f, n in zip(first, view.shape, strict=True)])
-        canvas = torch.tensor(self.canvas(*frame.shape)).to(maps)
-        matrix = turning(turn).to(maps)
+        first = [(N - n) // 2 for N, n in zip(maps.shape[1:], look.view, strict=True)]
+        middle = torch.tensor([f + (n - 1) / 2 for f, n in zip(first, look.view, strict=True)])
+        canvas = torch.tensor(self.canvas(*look.frame)).to(maps)
+        matrix = turning(look.turn).to(maps)
         points = (torch.stack([rows, columns], 1) - middle.to(maps)) @ matrix.T + (canvas - 1) / 2
-        inside = ((points > 1.5) & (points < canvas - 2.5)).all(1) | (turn == 0)
+        inside = ((points > 1.5) & (points < canvas - 2.5)).all(1) | (look.turn == 0)
         points, element, density, atoms = (x[inside] for x in (points, element, density, atoms))
         probability = density.clamp(0, 1)
         # A column that may not be there stands for its mean number of atoms.
@@ -300,57 +332,6 @@ class ColumnEncoder(Stored):
         """Return the sides of the generator's grid about h × w pixels: even margins, by 8."""
         H, W = (-(-(n + 2 * RING) // 8) * 8 for n in (h, w))
         return H, W
-
-
-def peaks(maps: Tensor, threshold: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Find local maxima, to a fraction of a pixel by a parabola through the logarithm.
-
-    Parameters
-    ----------
-    maps : (E, H, W) Tensor
-    threshold : float
-
-    Returns
-    -------
-    rows, columns, element, height : (M,) Tensor
-    """
-    highest = F.max_pool2d(maps[None], 5, 1, 2)[0]
-    inside = torch.zeros_like(maps, dtype=torch.bool)
-    inside[:, 2:-2, 2:-2] = True
-    e, r, c = torch.nonzero((maps == highest) & (maps > threshold) & inside, as_tuple=True)
-    log = maps.clamp(min=1e-3).log()
-
-    def offset(before: Tensor, at: Tensor, after: Tensor) -> Tensor:
-        bend = (before - 2 * at + after).clamp(max=-1e-6)
-        return ((before - after) / (2 * bend)).clamp(-0.6, 0.6)
-
-    rows = r + offset(log[e, r - 1, c], log[e, r, c], log[e, r + 1, c])
-    columns = c + offset(log[e, r, c - 1], log[e, r, c], log[e, r, c + 1])
-    return rows, columns, e, maps[e, r, c]
-
-
-def strongest(points: Tensor, element: Tensor, height: Tensor, nearest: Tensor) -> Tensor:
-    """Choose peaks of which none has a higher one of its element near it.
-
-    Where a frame leaves two places open for a whole row of columns, the maps show both.
-
-    Parameters
-    ----------
-    points : (M, 2) Tensor
-    element : (M,) Tensor of int
-    height : (M,) Tensor
-    nearest : (M,) Tensor
-        Least distance from others of the element.
-
-    Returns
-    -------
-    (K,) Tensor of int
-    """
-    crowded = (torch.cdist(points, points) < nearest) & (element[:, None] == element)
-    kept = torch.zeros_like(element, dtype=torch.bool)
-    for i in height.argsort(descending=True).tolist():
-        kept[i] = not bool((crowded[i] & kept).any())
-    return kept.nonzero()[:, 0]
 
 
 class _Residual(nn.Module):

@@ -177,7 +177,7 @@ class Columns:
         frames = self._judged.frame[:_SHOWN, RING:-RING, RING:-RING]
         drawn = []
         for frame, deviation in zip(frames, self._judged.deviation, strict=False):
-            guess = prior.guess(frame.to(self.device), float(deviation))
+            guess = prior.guess(prior.look(frame.to(self.device), float(deviation)))
             generator = prior.generator(guess.scene, *frame.shape)
             image = generator(frame.new_zeros(1, generator.latent_dim).to(self.device))[0, 0]
             drawn.append(image[RING:-RING, RING:-RING].cpu())
