@@ -29,6 +29,9 @@ nz = 4
 ngf = 8
 [discriminator]
 ndf = 8
+[stop]
+validate_every = 4
+frames = 1
 """,
     "regression": """
 [network]
