@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from emprior.denoisers import LEARNED, Estimate, learned, make
 from emprior.denoisers.depth import DEEPEST, Depth, reaches
-from emprior.errors import EmpriorWarning, OptionError
+from emprior.errors import EmpriorWarning, InputError, OptionError
 from emprior.found import Found, FoundColumns, FoundOptics
 from emprior.identify import check_spec
 from emprior.micrograph import Micrograph
@@ -24,7 +25,9 @@ from emprior.preparation import prepared
 from emprior.references import References
 
 if TYPE_CHECKING:
+    from emprior.contest import Verdict
     from emprior.denoisers.prior import Prior
+    from emprior.scale import Scale
 
 _UNCHECKED = (
     "the encoder's first sight was not compared with the data; what it shows may be made up"
@@ -171,16 +174,23 @@ def denoise(
         micrograph = replace(micrograph, pixel_size=pixel_size)
     rng = np.random.default_rng(seed)
     micrograph, kept, found = prepared(micrograph, noise, faults, rng, references)
+    scale = None
     if method in LEARNED and micrograph.pixel_size is None:
-        searched = method == "prior" and reaches(depth, "inversion")
-        size = _lattice_scale(micrograph, found.noise, prior, device, rng) if searched else None
-        warnings.warn(f"the pixel size is not known: {said_of(size)}", EmpriorWarning, stacklevel=2)
+        if method == "prior" and reaches(depth, "inversion"):
+            scale = _scale(micrograph, found.noise, prior, device, rng)
+        size = scale and scale.pixel_size
+        warnings.warn(
+            f"the pixel size is not known: {_said_of(size)}", EmpriorWarning, stacklevel=2
+        )
         micrograph = replace(micrograph, pixel_size=size)
     if method == "prior":
         from emprior.denoisers.prior import Prior
 
         contestant = Prior(prior=prior, search=search, device=device, depth=depth)
-        method, estimate = _contest(contestant, micrograph, found.noise, rng, force, progress)
+        known = scale and scale.verdict
+        method, estimate = _contest(
+            contestant, micrograph, found.noise, rng, force, known, progress
+        )
     elif method in LEARNED:
         rival = learned(method, prior, search=search, device=device, progress=progress)
         estimate = rival(micrograph, found.noise, rng)
@@ -234,24 +244,54 @@ def find_pixel_size(
     micrograph = image if isinstance(image, Micrograph) else Micrograph(np.asarray(image))
     rng = np.random.default_rng(seed)
     micrograph, _, found = prepared(micrograph, noise, True, rng)
-    return _lattice_scale(micrograph, found.noise, prior, device, rng)
+    scale = _scale(micrograph, found.noise, prior, device, rng)
+    return scale and scale.pixel_size
 
 
-def _lattice_scale(
+def _scale(
     micrograph: Micrograph,
     noise: NoiseModel,
     prior: str | Path,
     device: str,
     rng: np.random.Generator,
-) -> float | None:
+) -> Scale | None:
     from emprior.denoisers.prior import Prior
     from emprior.scale import scale_of
 
     return scale_of(Prior(prior=prior, device=device), micrograph, noise, rng)
 
 
-def said_of(pixel_size: float | None) -> str:
-    """Say which pixel size is taken where none is known: one found from a lattice, or if None."""
+def assumed_pixel_size(
+    image: ArrayLike | Micrograph,
+    *,
+    method: str,
+    noise: str | NoiseModel,
+    prior: str | Path,
+    depth: str,
+    seed: int,
+    device: str,
+) -> tuple[float, str]:
+    """Return the pixel size [Å] of frames that do not say it, and a sentence about it.
+
+    Parameters
+    ----------
+    image : (H, W) array_like or Micrograph
+        The first of the frames. It is looked at as `denoise` would; if it cannot be used, that is
+        said where its turn comes.
+    method, noise, prior, depth, seed, device
+        As for `denoise`; a method that needs weights.
+    """
+    from emprior.denoisers.networks import NATIVE_PIXEL_SIZE
+
+    found = None
+    if method == "prior" and reaches(depth, "inversion"):
+        with suppress(InputError):
+            found = find_pixel_size(image, noise=noise, prior=prior, seed=seed, device=device)
+    return found or NATIVE_PIXEL_SIZE, _said_of(found)
+
+
+def _said_of(pixel_size: float | None) -> str:
+    """Say which pixel size is taken: one found from a lattice, or that assumed if None."""
     from emprior.denoisers.networks import NATIVE_PIXEL_SIZE
 
     if pixel_size is not None:
@@ -330,9 +370,13 @@ def _contest(
     noise: NoiseModel,
     rng: np.random.Generator,
     force: bool,
+    verdict: Verdict | None,
     progress: Callable[[float], None] | None,
 ) -> tuple[str, Estimate]:
-    """Let the prior answer where it knows the frame, else the fallback."""
+    """Let the prior answer where it knows the frame, else the fallback.
+
+    A verdict is there already where the pixel size was looked for.
+    """
     from emprior.contest import COARSEST, FALLBACK, contest
 
     report = progress or (lambda share: None)
@@ -352,7 +396,8 @@ def _contest(
     if not reaches(prior.depth, "inversion"):
         estimate = replace(prior, progress=report)(micrograph, noise, rng)
         return "prior", replace(estimate, trace={**estimate.trace, "unchecked": _UNCHECKED})
-    verdict = contest(prior, micrograph, noise, rng, progress=lambda share: report(0.6 * share))
+    if verdict is None:
+        verdict = contest(prior, micrograph, noise, rng, progress=lambda share: report(0.6 * share))
     trace = {"held_out": verdict.way, **verdict.family.to_dict()}
     outside = verdict.family.kind == "outside"
     method = FALLBACK if outside and not force else "prior"

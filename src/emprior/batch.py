@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emprior import __version__
-from emprior.api import Denoised, check_options, denoise, find_pixel_size, said_of
+from emprior.api import Denoised, assumed_pixel_size, check_options, denoise
 from emprior.denoisers import LEARNED
 from emprior.denoisers.depth import DEEPEST, Depth, reaches
 from emprior.errors import (
@@ -95,7 +94,7 @@ class Settings:
     @property
     def tells(self) -> bool:
         """Whether the method can tell columns and deviations."""
-        return self.method == "prior" and reaches(self.depth, "inversion") and not self.movie
+        return self.method == "prior" and reaches(self.depth, "inversion")
 
     def check_tells(self, what: str) -> None:
         """Find out before any work whether the method can tell columns or deviations.
@@ -110,12 +109,11 @@ class Settings:
         OptionError
             If it never tells them.
         """
-        asked = "the method 'prior' as it is without --fast and --movie"
+        asked = "the method 'prior' as it is without --fast"
         if not self.tells:
-            source = "a movie" if self.movie else "a first sight"
             raise OptionError(
                 f"{what} of "
-                + (source if self.method == "prior" else f"the method {self.method!r}"),
+                + ("a first sight" if self.method == "prior" else f"the method {self.method!r}"),
                 expected=f"{what} only of {asked}",
                 why="they come from one search for the columns that best explain one frame",
                 fix=f"leave out the one or the other, or choose {asked}",
@@ -478,19 +476,15 @@ def _assumed(source: Path, signal: Signal, settings: Settings) -> float | None:
     """
     taken, what = None, "the result has none either; give it"
     if settings.method in LEARNED:
-        from emprior.denoisers.networks import NATIVE_PIXEL_SIZE
-
-        found = None
-        if settings.method == "prior" and reaches(settings.depth, "inversion"):
-            with suppress(InputError):  # which is said where the frame's turn comes
-                found = find_pixel_size(
-                    signal.frame((0,) * (signal.data.ndim - 2)),
-                    noise=settings.noise,
-                    prior=settings.prior,
-                    seed=settings.seed,
-                    device=settings.device,
-                )
-        taken, what = found or NATIVE_PIXEL_SIZE, said_of(found)
+        taken, what = assumed_pixel_size(
+            signal.frame((0,) * (signal.data.ndim - 2)),
+            method=settings.method,
+            noise=settings.noise,
+            prior=settings.prior,
+            depth=settings.depth,
+            seed=settings.seed,
+            device=settings.device,
+        )
     warnings.warn(
         f"{source.name} does not say its pixel size: {what} by --pixel-size",
         EmpriorWarning,

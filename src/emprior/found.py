@@ -93,6 +93,20 @@ class FoundColumns:
         """Chemical symbol of each."""
         return [SYMBOLS[number] for number in self.numbers]
 
+    def part(self, which: NDArray[Any]) -> FoundColumns:
+        """Return some of them: where a mask, (M,), is true, or of given indices."""
+        return dataclasses.replace(self, **{n: getattr(self, n)[which] for n in _ARRAYS})
+
+    def moved(self, rows: int, columns: int) -> FoundColumns:
+        """Return them in a frame that begins so many pixels before this one."""
+        return dataclasses.replace(self, rows=self.rows + rows, columns=self.columns + columns)
+
+    @classmethod
+    def joined(cls, parts: Sequence[FoundColumns]) -> FoundColumns:
+        """Return the columns of several parts of one frame; one part at least."""
+        each = {n: np.concatenate([getattr(one, n) for one in parts]) for n in _ARRAYS}
+        return cls(**each, pixel_size=parts[0].pixel_size)
+
     def table(self) -> dict[str, list[Any]]:
         """Return a list of M values for each heading; headings carry units."""
         return {
@@ -126,6 +140,9 @@ class FoundColumns:
             atoms_sd=numbers("atoms sd"),
             pixel_size=pixel_size,
         )
+
+
+_ARRAYS = [field.name for field in dataclasses.fields(FoundColumns) if field.name != "pixel_size"]
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,9 @@
 r"""Denoise the frames of a movie: neighbours are more counts of an object that hardly changes.
 
 Neighbours are moved to the frame by whole pixels, so that counts stay counts, and averaged: the
-mean of n frames has the noise of one with 1/n of its gain. But only where nothing changed. For a
-run of frames and any division of it in two, or into one frame and the rest, the means are compared
-through Gaussian windows of several widths,
-
-.. math:: z = \frac{G_\sigma * (\bar y_1 - \bar y_2)}
-    {\sqrt{(1/n_1 + 1/n_2)\, (G_\sigma^2 * V)}},
-
-the likelihood ratio of a step against none where counts are many. Where z exceeds its limit at any
-width a shorter run answers: the frames up to this one, those from it on, or the frame alone, then
-as it would be answered without its neighbours. A change that no division shows is averaged; it is
-less than the noise in a single frame's window times the limit and :math:`\sqrt{1/n_1 + 1/n_2}`.
+mean of n frames has the noise of one with 1/n of its gain. But only where nothing changed
+(`emprior.changes`). Elsewhere a shorter run answers: the frames up to this one, those from it on,
+or the frame alone, then as it would be answered without its neighbours.
 """
 
 from __future__ import annotations
@@ -20,7 +12,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
@@ -29,13 +21,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
-from scipy.stats import norm
+from scipy.spatial import cKDTree
 
-from emprior.api import Denoised, denoise
+from emprior.api import Denoised, assumed_pixel_size, denoise
+from emprior.changes import Aligned, regions
+from emprior.denoisers import LEARNED
 from emprior.denoisers.depth import DEEPEST, Depth
-from emprior.denoisers.stabilise import unclip
 from emprior.drift import drift
 from emprior.errors import EmpriorWarning, ImageError, InputError, OptionError
+from emprior.found import Found, FoundColumns
 from emprior.micrograph import Micrograph
 from emprior.noise import NoiseModel
 from emprior.preparation import prepared
@@ -47,12 +41,8 @@ Mask = NDArray[np.bool_]
 REACH = 3
 """Neighbours on either side of a frame that may be added to it."""
 
-_WIDTHS = 2.0, 4.0, 8.0  # pixels, of the windows that look for changes
-_LIMIT = 4.0  # standard errors from which it is a change
-_CALM = 0.25  # share of the frame that is taken for unchanged, where its noise is read
-_AROUND = 2.5  # widths about a change that are taken for changed with it
 _SEAM = 2.0  # pixels over which runs pass into one another
-_WORTH = 0.01  # share of the frame from which a run is worth an answer of its own
+_NEAR = 0.5  # Å; columns that two runs find nearer to each other are one
 _STEADY = 0.1  # relative change of the noise's variance up to which frames are averaged
 
 
@@ -86,16 +76,25 @@ def denoise_movie(
     Yields
     ------
     Denoised
-        One for each frame; it tells no columns and no deviations. The trace says under "movie"
-        which share of the frame is answered from which frames, and the drift.
+        One for each frame. The trace says under "movie" which share of the frame is answered from
+        which frames and by which method, and the drift.
 
     Raises
     ------
     InputError
         If a frame or an option has no sensible meaning.
 
+    Warns
+    -----
+    EmpriorWarning
+        As `emprior.denoise` does; of a pixel size that is not known once, found in the first frame.
+
     Notes
     -----
+    With the method "prior" every run of frames has a contest of its own: more counts let the prior
+    show that it knows them. Columns are those of the run that answers where they stand, with the
+    deviations that so many counts leave; the optics are those of the run that answers for most.
+
     Wrong where a change is so weak that no division of a run shows it: it is then averaged over the
     run. Noise that is correlated between pixels makes changes harder to see. Drift of less than a
     pixel stays; where it shows it counts as change.
@@ -107,6 +106,21 @@ def denoise_movie(
             why="so many neighbours on either side may be added to a frame",
             fix="leave it out, or denoise frame by frame with emprior.denoise",
         )
+    frames = iter(frames)
+    first = next(frames, None)
+    frames = frames if first is None else chain([first], frames)
+    stated = pixel_size or (first.pixel_size if isinstance(first, Micrograph) else None)
+    if method in LEARNED and first is not None and stated is None:
+        pixel_size, said = assumed_pixel_size(
+            first,
+            method=method,
+            noise=noise,
+            prior=prior,
+            depth=depth,
+            seed=seed,
+            device=device,
+        )
+        warnings.warn(f"the pixel size is not known: {said}", EmpriorWarning, stacklevel=2)
     answer = partial(
         denoise,
         pixel_size=pixel_size,
@@ -178,10 +192,10 @@ def denoise_among(
         As `emprior.denoise` does, and where the frame's noise does not let frames be averaged.
     """
     started = time.perf_counter()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EmpriorWarning)  # said again when the frame is answered
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always", EmpriorWarning)
         own = _read(frames[centre], noise, faults, references, seed)
-        model = own.noise
+        model, about_own = own.noise, list(heard)
         first, others = centre, [own]
         for way in (-1, 1):
             for place in range(centre + way, len(frames) if way > 0 else -1, way):
@@ -202,43 +216,128 @@ def denoise_among(
                 EmpriorWarning,
                 stacklevel=2,
             )
-        return replace(alone(), find=None)
-    moved = drift([one.image for one in others], here)
-    aligned = _Aligned.of(others, here, np.rint(moved).astype(int))
-    runs = _runs(len(others), here)
-    regions = _regions(aligned, runs, model)
-    total, weights, shares = np.zeros(own.image.shape), np.zeros(own.image.shape), []
-    best: Denoised | None = None
-    for run, region in zip(runs, regions, strict=True):
-        share = float(region.mean())
-        if not region.any():
-            continue
-        box = aligned.box(run)
-        if (count := run.stop - run.start) == 1:
-            done = alone()
-        else:
-            mean = Micrograph(aligned.mean(run, box).astype(own.image.dtype), own.pixel_size)
-            done = answer(mean, noise=model.averaged(count), faults=False)
-        weight = np.zeros_like(weights)
-        weight[box] = ndimage.gaussian_filter(region.astype(np.float64), _SEAM)[box]
-        total[box] += weight[box] * (done.image - aligned.levels[run].mean())
-        weights += weight
-        shares.append({"first": run.start - here, "last": run.stop - 1 - here, "share": share})
-        if best is None or share > max(one["share"] for one in shares[:-1]):
-            best = done
-    assert best is not None
-    image = (total / weights).astype(np.float32)
+        return alone()
+    said: set[str] = set()
+    _say(about_own, said)
+    images = [one.image for one in others]
+    moved = drift(images, here)
+    aligned = Aligned.of(images, [one.patches for one in others], here, np.rint(moved).astype(int))
+    parts = []
+    for run, region in regions(aligned, model):
+        box, reach = aligned.box(run), (run.start - here, run.stop - 1 - here)
+        ask, about = alone, "of the frame alone: "
+        if (count := run.stop - run.start) > 1:
+            about = f"of frames {reach[0]:+d} to {reach[1]:+d} together: "
+            # In patches stands nothing, and a prior must not look for a lattice there.
+            hidden = np.asarray(aligned.blocked[run, *box].any(0))
+            mean = aligned.mean(run, box).astype(own.image.dtype)
+            frame = Micrograph(mean, own.pixel_size, hidden if hidden.any() else None)
+            ask = partial(answer, frame, noise=model.averaged(count), faults=False)
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always", EmpriorWarning)
+            done = ask()
+        _say(heard, said, about)
+        parts.append(_Part(*reach, region, box, done, float(aligned.levels[run].mean())))
+    image = _blended([(part, part.done.image - part.level) for part in parts])
     if own.kept is not None:
         image = np.where(np.isnan(own.kept), image, own.kept)
-    said = _said(shares, moved)
+    best = max(parts, key=lambda part: part.share).done
+    told = {"runs": [part.to_dict() for part in parts], "drift": moved.round(2).tolist()}
     return Denoised(
-        image=image,
+        image=image.astype(np.float32),
         method=best.method,
         noise=model,
-        evidence=(*own.evidence, said),
+        evidence=(*own.evidence, _said(parts[0], moved)),
         seconds=time.perf_counter() - started,
-        trace={**best.trace, "movie": {"runs": shares, "drift": moved.round(2).tolist()}},
+        trace={**best.trace, "movie": told},
+        find=partial(_found, parts) if any(part.done.find for part in parts) else None,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """What one run of frames answers.
+
+    Attributes
+    ----------
+    first, last : int
+        Frames of the run, counted from the one that is denoised.
+    region : (H, W) bool ndarray
+        Where it answers.
+    box : (slice, slice)
+        Where in the frame its answer lies.
+    done : Denoised
+        Its answer, in that box.
+    level : float
+        By how much the run is brighter than the frame.
+    """
+
+    first: int
+    last: int
+    region: Mask
+    box: tuple[slice, slice]
+    done: Denoised
+    level: float
+
+    @property
+    def share(self) -> float:
+        """Of the frame, where it answers."""
+        return float(self.region.mean())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON."""
+        return {
+            "first": self.first,
+            "last": self.last,
+            "share": self.share,
+            "method": self.done.method,
+        }
+
+
+def _blended(maps: Sequence[tuple[_Part, Floats]]) -> Floats:
+    """Return one map of the frame, (H, W), of those of its parts; NaN where no part is near."""
+    total, weights = np.zeros((2, *maps[0][0].region.shape))
+    for part, values in maps:
+        weight = ndimage.gaussian_filter(part.region.astype(np.float64), _SEAM)[part.box]
+        total[part.box] += np.where(weight > 0, weight * values, 0.0)
+        weights[part.box] += weight
+    return np.divide(total, weights, out=np.full_like(total, np.nan), where=weights > 0)
+
+
+def _found(parts: Sequence[_Part]) -> Found:
+    """Return the columns of each part that it answers for, those on its rim counted once.
+
+    The optics are those of the largest part that tells them.
+    """
+    telling = sorted(
+        (part for part in parts if part.done.find is not None), key=lambda part: -part.share
+    )
+    each, away = [], []
+    for part in telling:
+        assert part.done.columns is not None
+        columns = part.done.columns.moved(*(side.start or 0 for side in part.box))
+        distance = ndimage.distance_transform_edt(~part.region) * columns.pixel_size
+        places = np.rint([columns.rows, columns.columns]).astype(int)
+        limits = np.array(part.region.shape)[:, None] - 1
+        beyond = distance[tuple(np.clip(places, 0, limits))]
+        each.append(columns.part(beyond <= _NEAR))
+        away.append(beyond[beyond <= _NEAR])
+    columns, beyond = FoundColumns.joined(each), np.concatenate(away)
+    of = np.repeat(np.arange(len(each)), [len(some) for some in each])
+    kept = np.ones(len(columns), bool)
+    for pair in cKDTree(np.stack([columns.x, columns.y], 1)).query_pairs(_NEAR):
+        if of[pair[0]] != of[pair[1]]:
+            kept[max(pair, key=lambda i: (beyond[i], of[i]))] = False
+    unknown = np.full(parts[0].region.shape, np.nan)
+    deviations = [part.done.deviation for part in parts]
+    deviation = _blended(
+        [
+            (part, unknown[part.box] if its is None else its)
+            for part, its in zip(parts, deviations, strict=True)
+        ]
+    )
+    assert telling[0].done.optics is not None
+    return Found(columns.part(kept), telling[0].done.optics, deviation)
 
 
 @dataclass(frozen=True, eq=False)
@@ -286,130 +385,17 @@ def _comparable(own: _Frame, other: _Frame) -> bool:
     return abs(variances[1] / variances[0] - 1) < _STEADY
 
 
-@dataclass(frozen=True, eq=False)
-class _Aligned:
-    """Frames at the place of one of them.
-
-    Attributes
-    ----------
-    images : (n, H, W) ndarray
-        Where a frame does not reach it has the pixels of that one.
-    blocked : (n, H, W) bool ndarray
-        Where a frame tells nothing.
-    reaches : sequence of (slice, slice)
-        Where each frame reaches; nowhere if it has moved by half of its width.
-    levels : (n,) ndarray
-        By how much each is brighter than that one, on the whole.
-    """
-
-    images: Floats
-    blocked: Mask
-    reaches: Sequence[tuple[slice, slice]]
-    levels: Floats
-
-    @classmethod
-    def of(cls, frames: Sequence[_Frame], here: int, moved: NDArray[np.int_]) -> _Aligned:
-        """Move frames by whole pixels."""
-        own = frames[here].image
-        images = np.repeat(own[None], len(frames), axis=0)
-        blocked = np.ones(images.shape, bool)
-        reaches: list[tuple[slice, slice]] = []
-        levels = np.zeros(len(frames))
-        for s, (frame, by) in enumerate(zip(frames, moved, strict=True)):
-            rows, columns = (
-                slice(max(0, -d), n - max(0, d)) if 2 * abs(d) < n else slice(0, 0)
-                for d, n in zip(by, own.shape, strict=True)
-            )
-            to = rows, columns
-            at = tuple(slice(side.start + d, side.stop + d) for side, d in zip(to, by, strict=True))
-            reaches.append(to)
-            if 0 in own[to].shape:
-                continue
-            images[s][to] = frame.image[at]
-            blocked[s][to] = frame.patches[at]
-            levels[s] = frame.image[at].mean(dtype=np.float64) - own[to].mean(dtype=np.float64)
-        return cls(images, blocked, reaches, levels)
-
-    def box(self, run: slice) -> tuple[slice, slice]:
-        """Return what all frames of a run reach."""
-        rows, columns = (
-            slice(max(side.start for side in sides), min(side.stop for side in sides))
-            for sides in zip(*self.reaches[run], strict=True)
-        )
-        return rows, columns
-
-    def mean(self, run: slice, box: tuple[slice, slice]) -> Floats:
-        """Return the mean of a run there."""
-        return np.asarray(self.images[run, *box].mean(0, dtype=np.float64))
+def _say(heard: Iterable[warnings.WarningMessage], said: set[str], about: str = "") -> None:
+    """Warn of what was heard, once, and say of which answer."""
+    for warning in heard:
+        if (text := str(warning.message)) not in said:
+            said.add(text)
+            warnings.warn(f"{about}{text}", warning.category, stacklevel=3)
 
 
-def _runs(count: int, here: int) -> list[slice]:
-    """Return all frames, those to the one here, those from it, and it alone; the longest first."""
-    ends = {(0, count), (0, here + 1), (here, count), (here, here + 1)}
-    return [slice(*end) for end in sorted(ends, key=lambda end: (end[0] - end[1], end))]
-
-
-def _regions(aligned: _Aligned, runs: Sequence[slice], noise: NoiseModel) -> list[Mask]:
-    """Return for each run where it answers: the first one in which nothing changed, anywhere."""
-    changed = [aligned.blocked[run].any(0) for run in runs]
-    mean = ndimage.gaussian_filter(aligned.images.mean(0, dtype=np.float64), _WIDTHS[0])
-    variance = noise.variance(unclip(mean, noise))
-    for width in _WIDTHS:
-        if 4 * width > min(mean.shape):
-            break
-        seen = np.stack([ndimage.gaussian_filter(image, width) for image in aligned.images])
-        seen -= aligned.levels[:, None, None]
-        spread = ndimage.gaussian_filter(variance, width / 2**0.5) / (4 * np.pi * width**2)
-        spread *= _excess(seen, aligned.blocked, spread)
-        for run, region in zip(runs, changed, strict=True):
-            steps = _steps(seen[run]) ** 2 > _LIMIT**2 * spread
-            if steps.any():
-                region |= ndimage.distance_transform_edt(~steps) <= _AROUND * width
-    free, regions = np.ones(mean.shape, bool), []
-    for run, region in zip(runs, changed, strict=True):
-        mine = free & ~region
-        if run.stop - run.start == 1:
-            mine = free.copy()  # whatever is left
-        elif mine.mean() < _WORTH:
-            mine[:] = False
-        free &= ~mine
-        regions.append(mine)
-    return regions
-
-
-def _excess(seen: Floats, blocked: Mask, spread: Floats) -> float:
-    """Return by how much noise exceeds what independent pixels would have, seen through windows.
-
-    Noise that is correlated between pixels does. It is read where frames that follow each other
-    differ least, and from the pair that differs least, so that changes have no part in it.
-    """
-    found = []
-    for one, other, hidden in zip(seen, seen[1:], blocked[:-1] | blocked[1:], strict=False):
-        z = (np.abs(one - other) / np.sqrt(2 * spread))[~hidden]
-        if z.size:
-            found.append(float(np.quantile(z, _CALM) / norm.isf((1 - _CALM) / 2)))
-    return max(1.0, min(found, default=1.0)) ** 2
-
-
-def _steps(seen: Floats) -> Floats:
-    """Return the largest step in a run, (H, W), in units of one frame's noise."""
-    n = len(seen)
-    largest = np.zeros(seen.shape[1:])
-    total = seen.sum(0, dtype=np.float64)
-    part = np.zeros_like(total)
-    for s in range(n):
-        part += seen[s]
-        for some, k in ((part, s + 1), (seen[s], 1)):
-            if 0 < k < n:
-                step = (some / k - (total - some) / (n - k)) / (1 / k + 1 / (n - k)) ** 0.5
-                np.maximum(largest, np.abs(step), out=largest)
-    return largest
-
-
-def _said(shares: Sequence[dict[str, Any]], moved: Floats) -> str:
-    longest = shares[0]
-    count = longest["last"] - longest["first"] + 1
+def _said(longest: _Part, moved: Floats) -> str:
+    count = longest.last - longest.first + 1
     return (
-        f"{count} frames answer for {longest['share']:.0%} of this one, where nothing changed in "
+        f"{count} frames answer for {longest.share:.0%} of this one, where nothing changed in "
         f"them; drift of up to {np.abs(moved).max():.1f} pixels was followed by whole pixels"
     )

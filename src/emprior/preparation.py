@@ -93,7 +93,8 @@ def prepared(
     Warns
     -----
     EmpriorWarning
-        Where a patch is to stay as it is, or halves of the frame do not fit together.
+        Where a patch that nobody named is to stay as it is, or halves of the frame do not fit
+        together.
     """
     image, dead = micrograph.image, None
     patches = patches_of(micrograph, look)
@@ -117,7 +118,7 @@ def prepared(
         found = replace(found, noise=rows.remaining(found.noise), evidence=evidence)
     if not faults.all.any():
         return replace(micrograph, image=image), None, found
-    if patches.any():
+    if (patches if micrograph.ignored is None else patches & ~micrograph.ignored).any():
         warnings.warn(
             f"{faults.said()[-1]}; crop the image, or give the raw data, if that is not so",
             EmpriorWarning,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emprior.contest import contest, middle
+from emprior.contest import Verdict, contest, middle
 from emprior.denoisers.networks import network
 from emprior.denoisers.prior import Prior
 from emprior.generators import ColumnEncoder
@@ -21,13 +22,28 @@ _LEAST = 50.0  # nats by which the first sight must explain the frame, of sizes 
 _NARROWEST = 10.0  # Å, a frame that holds enough columns
 
 
+class Scale(NamedTuple):
+    """A pixel size at which a prior knows a frame.
+
+    Attributes
+    ----------
+    pixel_size : float
+        [Å]
+    verdict : Verdict
+        Of the contest there.
+    """
+
+    pixel_size: float
+    verdict: Verdict
+
+
 def scale_of(
     prior: Prior,
     micrograph: Micrograph,
     noise: NoiseModel,
     rng: np.random.Generator,
-) -> float | None:
-    """Return the pixel size [Å] at which a prior explains a frame best; None if it explains none.
+) -> Scale | None:
+    """Return the pixel size at which a prior explains a frame best; None if it explains none.
 
     Pixel sizes from 0.02 to 0.25 Å are tried, 6 % apart, by how well the prior's first sight
     explains the data, then five about the best, 2 % apart, by how well a short search does. What
@@ -71,7 +87,7 @@ def scale_of(
     short = replace(prior, depth="inversion", corrections=0)
     found = float(np.exp(_peak(fine, np.array([gain(short, size)[0] for size in np.exp(fine)]))))
     verdict = contest(prior, replace(micrograph, pixel_size=found), noise, rng)
-    return None if verdict.family.kind == "outside" else found
+    return None if verdict.family.kind == "outside" else Scale(found, verdict)
 
 
 def _gain(frame: Micrograph, image: NDArray[np.floating], noise: NoiseModel) -> float:

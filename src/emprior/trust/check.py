@@ -259,9 +259,9 @@ def _family(
     asked = Prior(prior=prior)
     family = contest(asked, micrograph, noise, rng, hurry=False).family
     other = None if family.kind == "inside" else scale_of(asked, micrograph, noise, rng)
-    if other is None or abs(other / micrograph.pixel_size - 1) < _OTHER:
+    if other is None or abs(other.pixel_size / micrograph.pixel_size - 1) < _OTHER:
         return family, None
-    return family, other
+    return family, other.pixel_size
 
 
 def check_false_alarm(rate: float) -> None:
