@@ -31,7 +31,7 @@ def _files():
 
 
 def _reproduce(directory):
-    command = [sys.executable, "-m", "emprior.cli", "reproduce", "all", "--scale", "smoke"]
+    command = [sys.executable, "-m", "emprior", "reproduce", "all", "--scale", "smoke"]
     return subprocess.run(
         [*command, "-o", str(directory), *_files()], text=True, capture_output=True, check=False
     )

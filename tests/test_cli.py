@@ -137,7 +137,7 @@ def test_same_seed_and_file_same_bytes_in_another_process(tmp_path, prior, netwo
         command = ["denoise", "in.npy", "-o", f"{name}/out.hspy", "--prior", prior, "--force"]
         options = ["--pixel-size", PIXEL_SIZE, "--noise", "gaussian:0.1", "--seed", 5]
         subprocess.run(
-            [sys.executable, "-m", "emprior.cli", *map(str, command + options)],
+            [sys.executable, "-m", "emprior", *map(str, command + options)],
             cwd=tmp_path,
             check=True,
             capture_output=True,

@@ -11,13 +11,13 @@ from typing import Annotated
 
 import typer
 
+from emprior.cli.options import Overwrite, Quiet
 from emprior.console import session
 from emprior.errors import WeightsError
 
 priors = typer.Typer(rich_markup_mode="markdown")
 
 Prior = Annotated[str, typer.Argument(metavar="NAME|FILE", help="Of a prior.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
 
 @priors.callback(invoke_without_command=True)
@@ -85,7 +85,7 @@ def assess(
         float | None,
         typer.Option(parser=float, metavar="Å", help="Of noisy pixels; default the data set's."),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only the result.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Say whether a prior is good enough, for which noise, and what to change if not.
 
