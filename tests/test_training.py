@@ -1,6 +1,7 @@
 """Training learns, survives being killed, and says what went wrong."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -162,15 +163,48 @@ def test_a_run_killed_by_the_system_resumes_to_the_same_bits(tmp_path):
     assert_same_runs(tmp_path / "straight", run)
 
 
-def test_ctrl_c_keeps_the_last_update(tmp_path):
-    def stop(share):
-        if share >= 0.7:
-            raise KeyboardInterrupt
+def test_ctrl_c_waits_for_the_update(tmp_path):
+    class Interrupting(Stripes):
+        calls = 0
 
-    outcome = train(_recipe(), tmp_path / "run", data=Stripes(), progress=stop)
-    assert (outcome.status, outcome.step) == ("interrupted", 7)
+        def crops(self, n, shape, rng):
+            Interrupting.calls += 1
+            if Interrupting.calls == 7:
+                os.kill(os.getpid(), signal.SIGINT)  # wherever the main thread is by now
+            return super().crops(n, shape, rng)
+
+    run, straight = tmp_path / "run", tmp_path / "straight"
+    before = signal.getsignal(signal.SIGINT)
+    outcome = train(_recipe(), run, data=Interrupting())
+    assert outcome.status == "interrupted"
+    assert 5 <= outcome.step <= 8
     assert "resume" in outcome.message
-    assert (tmp_path / "run" / "checkpoints" / "000000007.safetensors").exists()
+    assert (run / "checkpoints" / f"{outcome.step:09d}.safetensors").exists()
+    assert signal.getsignal(signal.SIGINT) is before
+    train(_recipe(), run, data=Stripes(), resume=True)
+    train(_recipe(), straight, data=Stripes())
+    assert_same_runs(straight, run)
+
+
+def test_a_second_ctrl_c_does_not_wait(tmp_path):
+    class Impatient(Stripes):
+        calls = 0
+
+        def crops(self, n, shape, rng):
+            Impatient.calls += 1
+            if Impatient.calls == 7:
+                for _ in range(2):
+                    os.kill(os.getpid(), signal.SIGINT)
+                    time.sleep(0.2)  # signals that come together are one
+            return super().crops(n, shape, rng)
+
+    recipe = _recipe(output={"checkpoint": 2})
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "run", data=Impatient())
+    # From the last checkpoint on, not from half an update.
+    train(recipe, tmp_path / "run", data=Stripes(), resume=True)
+    train(recipe, tmp_path / "straight", data=Stripes())
+    assert_same_runs(tmp_path / "straight", tmp_path / "run")
 
 
 def test_divergence_is_said_and_the_last_good_checkpoint_kept(tmp_path):

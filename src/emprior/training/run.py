@@ -39,6 +39,7 @@ from emprior.training.columns import Columns
 from emprior.training.course import Course
 from emprior.training.features import Features
 from emprior.training.heldout import PSNR
+from emprior.training.interruption import Interruption
 from emprior.training.parallel import Team, gathered
 from emprior.training.recipe import TrainingRecipe
 from emprior.training.regression import Regression
@@ -207,28 +208,29 @@ class _Run:
     def loop(self, progress: Callable[[float], object] | None) -> Outcome:
         started = time.monotonic() - self.seconds
         self.end = self.team.lead(self._begin)
-        with ThreadPoolExecutor(1) as ahead:
-            try:
-                drawn = ahead.submit(self._draw, self.step)
-                while self.fraction < 1:
-                    present, drawn = drawn, ahead.submit(self._draw, self.step + 1)
-                    figures = self._update(present)
-                    if not all(math.isfinite(value) for value in figures.values()):
-                        return self._diverged()
-                    self.step += 1
-                    # One clock for all, or they would not stop together.
-                    self.seconds = self.team.lead(lambda: time.monotonic() - started)
-                    whole, self.end = self.team.lead(partial(self._note, figures))
-                    if not whole:
-                        return self._diverged()
-                    if progress and self.team.leads:
-                        progress(min(self.fraction, 1.0))
-            except KeyboardInterrupt:
-                if self.team.leads:
-                    self._checkpoint()
-                return self._outcome(
-                    "interrupted", f"Stopped after update {self.step}; resume to continue."
+        with ThreadPoolExecutor(1) as ahead, Interruption() as interruption:
+            drawn = ahead.submit(self._draw, self.step)
+            while self.fraction < 1:
+                present, drawn = drawn, ahead.submit(self._draw, self.step + 1)
+                figures = self._update(present)
+                if not all(math.isfinite(value) for value in figures.values()):
+                    return self._diverged()
+                self.step += 1
+                # One clock for all, or they would not stop together.
+                self.seconds, stopped = self.team.lead(
+                    lambda: (time.monotonic() - started, interruption.asked)
                 )
+                whole, self.end = self.team.lead(partial(self._note, figures))
+                if not whole:
+                    return self._diverged()
+                if progress and self.team.leads:
+                    progress(min(self.fraction, 1.0))
+                if stopped:
+                    if self.team.leads:
+                        self._checkpoint()
+                    return self._outcome(
+                        "interrupted", f"Stopped after update {self.step}; resume to continue."
+                    )
         if not self.team.lead(self._finish):
             return self._diverged()
         message = self.team.lead(lambda: self.course.ending(self.images))
