@@ -13,7 +13,7 @@ from emprior.regressors import DnCNN, Regressor, UNet
 from emprior.stored import ARCHITECTURES, Stored
 
 # One small description of each regressor: adding one buys every law below.
-PLAIN = {"bias": False, "norm": True, "pixel_size": 0.2}
+PLAIN = {"bias": False, "norm": True, "pixel_size": 0.2, "levelled": False}
 EXAMPLES = {
     "unet": {"type": "unet", "scales": 2, "width": 4, **PLAIN},
     "dncnn": {"type": "dncnn", "depth": 5, "width": 4, **PLAIN},

@@ -104,6 +104,31 @@ def test_gaussian_data_in_other_units_scale_too(denoiser):
     laws.scales_with_the_data(denoiser, far, Gaussian(4.0), Gaussian(12.0), 3.0, -50.0)
 
 
+def test_a_levelled_network_knows_no_units(tmp_path):
+    frame, noise = noisy(SMALL, Gaussian(0.05)), Gaussian(0.05)  # in the units of a simulation
+    answers = {}
+    for levelled in (False, True):
+        torch.manual_seed(1)
+        network = UNet(
+            scales=1, width=4, bias=True, norm=False, pixel_size=PIXEL_SIZE, levelled=levelled
+        )
+        path = tmp_path / f"{levelled}.safetensors"
+        weights.save(path, network.eval(), weights.Card(text="Random. Not for use.", data="toy"))
+        answers[levelled] = [
+            Supervised(path)(
+                Micrograph(a * frame.image + b, frame.pixel_size),
+                Gaussian(a * noise.sigma),
+                np.random.default_rng(0),
+            ).image
+            for a, b in [(1.0, 0.0), (20.0, 0.0), (0.5, 700.0)]
+        ]
+    one, scaled_, shifted = answers[True]
+    np.testing.assert_allclose(scaled_ / 20, one, atol=1e-4)
+    np.testing.assert_allclose((shifted - 700) / 0.5, one, atol=2e-3)
+    one, scaled_, _ = answers[False]
+    assert np.abs(scaled_ / 20 - one).max() > 0.01
+
+
 @noises
 def test_less_error_than_the_noisy_image(blur, noise, clean):
     laws.not_worse_than_noisy(Supervised(blur), noisy(clean, noise), noise, clean)

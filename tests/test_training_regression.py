@@ -15,10 +15,10 @@ from emprior.errors import OptionError, RecipeError, WeightsError
 from emprior.metrics import psnr
 from emprior.noise import ClippedPoisson, Gaussian, Poisson
 from emprior.recipes import load
-from emprior.regressors import DnCNN
+from emprior.regressors import LEVEL, DnCNN
 from emprior.training import RegressionRecipe, TrainingRecipe, train
 from emprior.training.crops import sample
-from emprior.training.regression import corrupt, draw_noise
+from emprior.training.regression import Regression, corrupt, draw_noise, levelled
 from emprior.training.regression_recipe import RegressionNoise
 from emprior.training.trainer import schedule
 
@@ -62,6 +62,20 @@ def _recipe(images=40, **sections) -> RegressionRecipe:
     recipe = TrainingRecipe.from_dict(values)
     assert isinstance(recipe, RegressionRecipe)
     return recipe
+
+
+def test_a_levelled_network_learns_images_of_no_scale(data, tmp_path):
+    network = {"type": "dncnn", "depth": 3, "width": 8, "levelled": True}
+    train(_recipe(network=network, noise={"label": "G(0.1)"}), tmp_path / "run", data=data)
+    stored = weights.load(tmp_path / "run" / "prior.safetensors")[0]
+    assert isinstance(stored, DnCNN)
+    assert stored.levelled
+    rng = np.random.default_rng(1)
+    trainer = Regression(_recipe(network=network), data, torch.device("cpu"), rng)
+    clean = trainer.data_picture(rng)[1]
+    np.testing.assert_allclose(clean.mean((1, 2)), LEVEL[0], atol=1e-4)
+    np.testing.assert_allclose(clean.std((1, 2)), LEVEL[1], rtol=1e-3)
+    assert np.isfinite(levelled(np.full((2, 4, 5), 0.3, np.float32))).all()  # vacuum
 
 
 # --- noise ---------------------------------------------------------------------------------------

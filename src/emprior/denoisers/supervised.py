@@ -16,9 +16,10 @@ from emprior.denoisers.networks import NATIVE_PIXEL_SIZE, check_network, network
 from emprior.denoisers.pose import guess_exposure
 from emprior.errors import OptionError
 from emprior.grid import Tile, blend, pad_to_multiple, pool, stretch, tiles, unpool
+from emprior.inversion import Exposure
 from emprior.micrograph import Micrograph
 from emprior.noise import NoiseModel
-from emprior.regressors import Regressor
+from emprior.regressors import LEVEL, Regressor
 
 _WINDOW = 512  # pixels of the network; bounds memory on large images
 _MARGIN = 64  # pixels at most that are not taken from a window, near edges inside the image
@@ -33,7 +34,8 @@ class Supervised(Denoiser):
     """One pass through a network that was trained on pairs of noisy and clean images.
 
     The frame is brought to the network: its zero and unit to those of the simulated images (see
-    `emprior.denoisers.pose.guess_exposure`), finer pixels pooled by a whole factor, what then
+    `emprior.denoisers.pose.guess_exposure`), or its mean and contrast to those of a levelled
+    network; finer pixels pooled by a whole factor, what then
     differs by more than 5 % resampled. Clipped values stay clipped: the network has to know them.
 
     Parameters
@@ -68,9 +70,12 @@ class Supervised(Denoiser):
         # Nearly twice as fast on CPUs as the default layout.
         regressor = stored.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         assert isinstance(regressor, Regressor)
-        exposure = guess_exposure(micrograph, noise)
         pitch = (micrograph.pixel_size or NATIVE_PIXEL_SIZE) / regressor.pixel_size
         factor = _pooling(micrograph, pitch)
+        if regressor.levelled:
+            exposure = _level(micrograph, noise, factor)
+        else:
+            exposure = guess_exposure(micrograph, noise)
         values = (micrograph.image - exposure.origin) / exposure.unit
         pooled = pool(pad_to_multiple(values, factor), factor)
         seen, count = pooled, pitch * factor
@@ -120,6 +125,17 @@ class Misused(Supervised):
         return Estimate(
             (image + shift).astype(np.float32), trace={**estimate.trace, "shift": shift}
         )
+
+
+def _level(micrograph: Micrograph, noise: NoiseModel, factor: int) -> Exposure:
+    """Return what brings the clean frame, as far as its mean and spread tell, to `LEVEL`."""
+    mean, deviation = LEVEL
+    pooled = pool(pad_to_multiple(micrograph.image.astype(np.float64), factor), factor)
+    of_noise = float(noise.variance(np.asarray(pooled.mean()))) / factor**2
+    # So little contrast is not told from none, and must not be stretched without limit.
+    spread = max(float(pooled.var()) - of_noise, of_noise / 100, 1e-300) ** 0.5
+    unit = spread / deviation
+    return Exposure(unit, float(pooled.mean()) - mean * unit)
 
 
 def _pooling(micrograph: Micrograph, pitch: float) -> int:

@@ -13,11 +13,15 @@ from emprior.micrograph import check_pixel_size
 from emprior.specimen import VACUUM
 from emprior.stored import Stored, typical
 
+LEVEL = 0.44, 0.05
+"""Mean and standard deviation of levelled images: those that clean HRTEM images typically have."""
+
 
 class Regressor(Stored):
     """A convolutional network from noisy to clean images of any size.
 
-    Images are on the scale of the simulated ones: vacuum is 0.45. Call ``eval()`` before use.
+    Images are on the scale of the simulated ones, bright fields with a vacuum of 0.45, unless they
+    are levelled. Call ``eval()`` before use.
 
     Parameters
     ----------
@@ -30,6 +34,9 @@ class Regressor(Stored):
         depends on its neighbours.
     pixel_size : float
         Distance between pixel centres in Å.
+    levelled : bool
+        Whether images are on no scale but their own: shifted and stretched to the mean and the
+        deviation of `LEVEL`, as for detectors that tell neither their zero nor their unit.
 
     Attributes
     ----------
@@ -47,17 +54,20 @@ class Regressor(Stored):
     reach: int
     multiple: int = 1
 
-    def __init__(self, *, bias: bool, norm: bool, pixel_size: float) -> None:
+    def __init__(
+        self, *, bias: bool, norm: bool, pixel_size: float, levelled: bool = False
+    ) -> None:
         super().__init__()
-        for name, value in (("bias", bias), ("norm", norm)):
+        for name, value in (("bias", bias), ("norm", norm), ("levelled", levelled)):
             if not isinstance(value, bool):
                 raise OptionError(
                     f"{name} = {value!r}",
                     expected="true or false",
-                    why="layers have it or they do not",
+                    why="there is nothing in between",
                     fix="recipes/unet-blind.toml holds an example",
                 )
         self.bias, self.norm, self.pixel_size = bias, norm, check_pixel_size(pixel_size)
+        self.levelled = levelled
 
     def forward(self, images: Tensor) -> Tensor:
         """Return clean images, (n, 1, H, W), of noisy ones of that shape; edges are repeated."""

@@ -22,7 +22,7 @@ class DnCNN(Regressor):
         Convolutions, 20 in [2]_. Each widens the receptive field by one pixel on every side.
     width : int
         Channels between them, 64 in [1]_ and [2]_.
-    bias, norm, pixel_size
+    bias, norm, pixel_size, levelled
         As for `Regressor`.
 
     Notes
@@ -36,9 +36,16 @@ class DnCNN(Regressor):
     """
 
     def __init__(
-        self, *, depth: int, width: int, bias: bool, norm: bool, pixel_size: float
+        self,
+        *,
+        depth: int,
+        width: int,
+        bias: bool,
+        norm: bool,
+        pixel_size: float,
+        levelled: bool = False,
     ) -> None:
-        super().__init__(bias=bias, norm=norm, pixel_size=pixel_size)
+        super().__init__(bias=bias, norm=norm, pixel_size=pixel_size, levelled=levelled)
         self.depth, self.width = bounded("depth", depth, 2, 64), bounded("width", width, 1, 512)
         layers: list[nn.Module] = [convolution(1, width, bias), nn.ReLU(inplace=True)]
         for _ in range(depth - 2):
@@ -58,4 +65,5 @@ class DnCNN(Regressor):
             "bias": self.bias,
             "norm": self.norm,
             "pixel_size": self.pixel_size,
+            "levelled": self.levelled,
         }

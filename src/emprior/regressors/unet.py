@@ -41,7 +41,7 @@ class UNet(Regressor):
         S, how often the resolution is halved.
     width : int
         Channels at full resolution, see `plan`.
-    bias, norm, pixel_size
+    bias, norm, pixel_size, levelled
         As for `Regressor`.
 
     Notes
@@ -57,9 +57,16 @@ class UNet(Regressor):
     """
 
     def __init__(
-        self, *, scales: int, width: int, bias: bool, norm: bool, pixel_size: float
+        self,
+        *,
+        scales: int,
+        width: int,
+        bias: bool,
+        norm: bool,
+        pixel_size: float,
+        levelled: bool = False,
     ) -> None:
-        super().__init__(bias=bias, norm=norm, pixel_size=pixel_size)
+        super().__init__(bias=bias, norm=norm, pixel_size=pixel_size, levelled=levelled)
         self.scales, self.width = bounded("scales", scales, 1, 8), bounded("width", width, 1, 256)
         widths = plan(scales, width)
         self.multiple = 2**scales
@@ -94,4 +101,5 @@ class UNet(Regressor):
             "bias": self.bias,
             "norm": self.norm,
             "pixel_size": self.pixel_size,
+            "levelled": self.levelled,
         }

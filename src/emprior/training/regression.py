@@ -15,7 +15,7 @@ from emprior.datasets import Dataset
 from emprior.errors import RecipeError
 from emprior.noise import ClippedPoisson, Gaussian, NoiseModel, Poisson
 from emprior.noise_names import PAPER_NOISES, noise_model
-from emprior.regressors import Regressor
+from emprior.regressors import LEVEL, Regressor
 from emprior.stored import Stored
 from emprior.training.checkpoint import Part
 from emprior.training.crops import check_crops, draw_crops, sample
@@ -24,6 +24,7 @@ from emprior.training.regression_recipe import RegressionNoise, RegressionRecipe
 from emprior.training.trainer import Figures, Micrographs, convolving, follow, schedule, start_from
 
 _POISSON, _CLIPPED = 0.45, 0.15  # shares of the noise families; the rest is Gaussian
+_FLAT = 1e-3  # deviation below which a crop shows nothing that is worth to be stretched
 _JUDGED, _SHOWN = 24, 6  # held-out crops
 
 Floats = NDArray[np.float32]
@@ -158,12 +159,20 @@ class Regression:
         return np.stack([noisy, denoised, clean])
 
     def _crops(self, data: Micrographs, n: int, rng: np.random.Generator) -> Floats:
-        return draw_crops(data, self.recipe.data, self.recipe.data.crop, n, rng)[:, 0]
+        crops = draw_crops(data, self.recipe.data, self.recipe.data.crop, n, rng)[:, 0]
+        return levelled(crops) if self.network.levelled else crops
 
     @torch.no_grad()
     def _denoised(self, network: Regressor, noisy: Tensor) -> Floats:
         batches = noisy.to(self.device).split(self.settings.batch)
         return torch.cat([network(batch) for batch in batches])[:, 0].cpu().numpy()
+
+
+def levelled(crops: Floats) -> Floats:
+    """Shift and stretch crops (n, H, W), each by itself, to the mean and deviation of `LEVEL`."""
+    mean, deviation = LEVEL
+    spread = crops.std((1, 2), keepdims=True).clip(min=_FLAT)
+    return mean + deviation * (crops - crops.mean((1, 2), keepdims=True)) / spread
 
 
 def corrupt(clean: Floats, noise: RegressionNoise, rng: np.random.Generator) -> Floats:

@@ -43,6 +43,7 @@ class UNetShape(Recipe):
     width: int = Field(default=16, ge=1, le=256)
     bias: bool = False
     norm: bool = False
+    levelled: bool = False
 
 
 class DnCNNShape(Recipe):
@@ -53,6 +54,7 @@ class DnCNNShape(Recipe):
     width: Width = 64
     bias: bool = False
     norm: bool = False
+    levelled: bool = False
 
 
 class RegressionNoise(Recipe):
