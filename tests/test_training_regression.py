@@ -96,6 +96,17 @@ def test_blind_noise_is_of_all_families_and_levels(rng):
     assert (min(sigmas), max(sigmas)) == pytest.approx((0.04, 1.4), rel=0.1)
 
 
+def test_blind_noise_without_clipped_counts_is_judged_as_the_recipe_says(data, rng):
+    noise = {"clipped": 0.0, "judged": ["P(300)"]}
+    models = [draw_noise(RegressionNoise.from_dict(noise), rng) for _ in range(300)]
+    assert not any(isinstance(m, ClippedPoisson) for m in models)
+    trainer = Regression(_recipe(noise=noise), data, torch.device("cpu"), rng)
+    judged = trainer.validate(trainer.export(rng), rng)
+    assert list(judged) == ["held_out_psnr_db P(300)"]
+    with pytest.raises(RecipeError, match=r"noise\.judged = 'none'"):
+        _recipe(noise={"judged": ["none"]})
+
+
 def test_noise_by_its_name_is_the_same_for_all(rng):
     noise = RegressionNoise(label="P(10)")
     assert {draw_noise(noise, rng) for _ in range(9)} == {Poisson(0.1)}

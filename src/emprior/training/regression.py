@@ -14,7 +14,7 @@ from torch.nn.functional import mse_loss
 from emprior.datasets import Dataset
 from emprior.errors import RecipeError
 from emprior.noise import ClippedPoisson, Gaussian, NoiseModel, Poisson
-from emprior.noise_names import PAPER_NOISES, noise_model
+from emprior.noise_names import noise_model
 from emprior.regressors import LEVEL, Regressor
 from emprior.stored import Stored
 from emprior.training.checkpoint import Part
@@ -23,7 +23,7 @@ from emprior.training.heldout import HeldOut
 from emprior.training.regression_recipe import RegressionNoise, RegressionRecipe
 from emprior.training.trainer import Figures, Micrographs, convolving, follow, schedule, start_from
 
-_POISSON, _CLIPPED = 0.45, 0.15  # shares of the noise families; the rest is Gaussian
+_POISSON = 0.45  # share of counted noise; what is neither counted nor clipped is Gaussian
 _FLAT = 1e-3  # deviation below which a crop shows nothing that is worth to be stretched
 _JUDGED, _SHOWN = 24, 6  # held-out crops
 
@@ -189,7 +189,7 @@ def draw_noise(noise: RegressionNoise, rng: np.random.Generator) -> NoiseModel:
     family = rng.random()
     if family < _POISSON:
         return Poisson(1 / _log_uniform(noise.dose, rng))
-    if family < _POISSON + _CLIPPED:
+    if family < _POISSON + noise.clipped:
         highest = max(1.0, noise.dose[1])
         counts = int(_log_uniform((1.0, highest + 1), rng)) if rng.random() < 0.5 else 1
         return ClippedPoisson(1 / counts, 0.0, 1.0)
@@ -202,7 +202,7 @@ def _log_uniform(bounds: tuple[float, float], rng: np.random.Generator) -> float
 
 def _labels(noise: RegressionNoise) -> tuple[str, ...]:
     """Return the noises that a training is judged at."""
-    return (noise.label,) if noise.label else tuple(n for n in PAPER_NOISES if n != "none")
+    return (noise.label,) if noise.label else noise.judged
 
 
 def _pairs(noisy: Floats, clean: Floats) -> Pairs:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from emprior.errors import RecipeError
-from emprior.noise_names import noise_model
+from emprior.noise_names import PAPER_NOISES, noise_model
 from emprior.recipes import Recipe
 from emprior.training.data_recipe import CropData
 from emprior.training.recipe import (
@@ -64,8 +64,8 @@ class RegressionNoise(Recipe):
     ----------
     label : str, optional
         The same for all, as evaluations call it: ``P(1)``, ``clipped P(1)``, ``G(0.1)``. Left
-        out, each image gets another: 45 % counts, 15 % counts cut at 1 (half of them P(1), the
-        paper's), 40 % Gaussian. The network is told nothing of it.
+        out, each image gets another: 45 % counts, 15 % (`clipped`) counts cut at 1 (half of them
+        P(1), the paper's), the rest Gaussian. The network is told nothing of it.
     pooling : int
         Detector pixels along each side of one pixel of the data: noise is per detector pixel, and
         the network sees the means of ``pooling²``.
@@ -73,24 +73,33 @@ class RegressionNoise(Recipe):
         Range of the expected counts for intensity 1; unused with a label.
     sigma : (float, float)
         Range of the standard deviation of Gaussian noise; unused with a label.
+    clipped : float
+        Share of images whose counts are cut at 1; unused with a label.
+    judged : tuple of str
+        Noises at which held-out images judge the training; with a label, that one.
     """
 
     label: str | None = None
     pooling: int = Field(default=4, ge=1, le=16)
     dose: tuple[Positive, Positive] = (0.4, 60.0)
     sigma: tuple[Positive, Positive] = (0.04, 1.4)
+    clipped: float = Field(default=0.15, ge=0, le=0.5)
+    judged: tuple[str, ...] = Field(
+        default=tuple(label for label in PAPER_NOISES if label != "none"), min_length=1
+    )
 
-    @field_validator("label")
+    @field_validator("label", "judged")
     @classmethod
-    def _known(cls, label: str | None) -> str | None:
-        if label is not None and noise_model(label) is None:
-            raise RecipeError(
-                f"noise.label = {label!r}",
-                expected="a noise such as P(1), clipped P(1) or G(0.1)",
-                why="without noise a network would learn to do nothing",
-                fix="name a noise, or leave the label out for all of them",
-            )
-        return label
+    def _known(cls, labels: Any, info: ValidationInfo) -> Any:
+        for label in (labels,) if isinstance(labels, str) else labels or ():
+            if noise_model(label) is None:
+                raise RecipeError(
+                    f"noise.{info.field_name} = {label!r}",
+                    expected="a noise such as P(1), clipped P(1) or G(0.1)",
+                    why="without noise a network would learn to do nothing",
+                    fix="name a noise, or leave it out for all of them",
+                )
+        return labels
 
 
 class RegressionOptimisation(Recipe):
