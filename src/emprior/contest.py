@@ -108,7 +108,10 @@ def contest(
             answers += judged(divisions[1:], found, 0.4, 0.5)
             family = Family(Advantage.over(answers), *missed, _doubt(found))
     if family is None or family.kind == "outside":
-        estimate, found = part(0.5 if hurry else 0, 0.7).fit(trial, noise, rng)
+        again = part(0.5 if hurry else 0, 0.7)
+        if found is not None:  # which way up it is has been seen
+            again = replace(again, turn=found[0].pose.turn)
+        estimate, found = again.fit(trial, noise, rng)
         missed = missed_waves(trial.image, estimate.image, noise, pixel_size)
         advantage = Advantage.over(judged(divisions, found, 0.7, 1.0))
         family = Family(advantage, *missed, _doubt(found))

@@ -47,7 +47,7 @@ def scale_of(
 
     Pixel sizes from 0.02 to 0.25 Å are tried, 6 % apart, by how well the prior's first sight
     explains the data, then five about the best, 2 % apart, by how well a short search does. What
-    is found counts only where the frame is not outside what the prior knows at that size.
+    is found counts only where the frame is inside what the prior knows at that size.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def scale_of(
     smallest = max(_RANGE[0], _NARROWEST / min(micrograph.shape))
     if smallest >= _RANGE[1]:
         return None
-    sight = replace(prior, depth="encoder")
+    sight = replace(prior, depth="encoder", turn=0.0)
     sizes = np.exp(np.arange(np.log(smallest), np.log(_RANGE[1]), _STEP))
 
     def gain(asked: Prior, size: float) -> tuple[float, int]:
@@ -84,10 +84,12 @@ def scale_of(
         return None
     best = _peak(np.log(sizes), values)
     fine = best + _FINE * np.arange(-2, 3)
-    short = replace(prior, depth="inversion", corrections=0)
+    upright = middle(replace(micrograph, pixel_size=float(np.exp(best))))
+    _, seen = replace(prior, depth="encoder").fit(upright, noise, rng)
+    short = replace(prior, depth="inversion", corrections=0, turn=seen[0].pose.turn)
     found = float(np.exp(_peak(fine, np.array([gain(short, size)[0] for size in np.exp(fine)]))))
     verdict = contest(prior, replace(micrograph, pixel_size=found), noise, rng)
-    return None if verdict.family.kind == "outside" else Scale(found, verdict)
+    return Scale(found, verdict) if verdict.family.kind == "inside" else None
 
 
 def _gain(frame: Micrograph, image: NDArray[np.floating], noise: NoiseModel) -> float:

@@ -55,6 +55,8 @@ class Pose:
     doubt : float or None
         What the network leaves open in the middle of the frame, in nats a column, where it tells
         it.
+    turn : float
+        By which it turned the frame to look at it, clockwise [degrees].
     """
 
     windows: list[Tile]
@@ -63,6 +65,7 @@ class Pose:
     search: Search | None = None
     probability: Tensor | None = None
     doubt: float | None = None
+    turn: float = 0.0
 
     def problem(
         self, micrograph: Micrograph, noise: NoiseModel, pitch: float
@@ -142,6 +145,7 @@ def pose(
     noise: NoiseModel,
     pitch: float,
     thorough: bool = True,
+    turn: float | None = None,
 ) -> list[Pose]:
     """Cover a micrograph with windows of at most the network's field, and pose each.
 
@@ -156,13 +160,19 @@ def pose(
     thorough : bool
         Whether an encoder may look at the middle window at any turn, where it is in doubt; it
         looks at all windows at the turn that suits that one.
+    turn : float, optional
+        At which an encoder is to look instead, clockwise [degrees].
     """
     exposure = guess_exposure(micrograph, noise)
     if isinstance(network, ColumnEncoder):
         windows = _windows(micrograph.shape, (network.field, network.field), pitch)
         frames = [on_grid(micrograph.image[window], noise, pitch, exposure) for window in windows]
         middle = len(windows) // 2
-        seen, doubt = network.upright(*frames[middle], thorough)
+        if turn is None:
+            seen, doubt = network.upright(*frames[middle], thorough)
+        else:
+            seen = network.look(*frames[middle], turn)
+            doubt = network.doubt(seen)
         looks = (
             seen if number == middle else network.look(*frame, seen.turn)
             for number, frame in enumerate(frames)
@@ -216,7 +226,8 @@ def _guessed(
     )
     z = generator.tilted(_tilts(guess.tilts.tolist()), _DEFOCI)
     start = Shortlist(F.pad(z, (0, exposure.free))[None], _TAKEN_UP)
-    return Pose([window], generator, guessed, Search(start, _STAGES), guess.probability, doubt)
+    search = Search(start, _STAGES)
+    return Pose([window], generator, guessed, search, guess.probability, doubt, look.turn)
 
 
 def _tilts(told: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -60,6 +60,9 @@ class Prior(Denoiser):
     corrections : int
         How often a generator that saves time in the search is made exact about what was found,
         and the search refined.
+    turn : float, optional
+        By which the frame is turned before an encoder looks at it, clockwise [degrees]; if it is
+        left out, the encoder finds one.
     progress : callable, optional
         Called with the share of work done, from 0 to 1.
 
@@ -75,6 +78,7 @@ class Prior(Denoiser):
     device: str = "auto"
     depth: Depth = DEEPEST
     corrections: int = 2
+    turn: float | None = None
     progress: Callable[[float], None] | None = field(default=None, compare=False, repr=False)
 
     def __call__(
@@ -125,7 +129,8 @@ class Prior(Denoiser):
         stored, card = network(self.prior, self.device)
         pitch = (micrograph.pixel_size or NATIVE_PIXEL_SIZE) / stored.pixel_size
         if found is None:
-            poses = pose(stored, micrograph, noise, pitch, reaches(self.depth, "inversion"))
+            searched = reaches(self.depth, "inversion")
+            poses = pose(stored, micrograph, noise, pitch, searched, self.turn)
         else:
             poses = [fit.pose for fit in found]
         frame = micrograph, noise, pitch

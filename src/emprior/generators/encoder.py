@@ -32,6 +32,7 @@ CONTRAST, DEVIATION = 0.1, 0.05  # scale the network's inputs to about one
 _NEAREST = 0.42  # of their spacing along the beam: columns of one element stand no nearer
 
 _FAINTEST, _FEWEST = 0.1, 6  # density that may be a column, and columns that tell a turn
+_MIDDLE = 96  # pixels a side; turns are compared by no more
 _QUIETEST = 0.01  # deviation below which noise does not matter, and none was trained on
 
 OPTICS = {
@@ -234,11 +235,11 @@ class ColumnEncoder(Stored):
         thorough : bool
             Try any turn where there is doubt; else upside down alone.
         """
-        side = round(float(frame.shape[0] * frame.shape[1]) ** 0.5)
+        side = min(round(float(frame.shape[0] * frame.shape[1]) ** 0.5), _MIDDLE)
         looks = {}
 
         def doubt(turn: float) -> float:
-            # At other turns what fits a square of the same area will do to compare them.
+            # At other turns a square in the middle will do to compare them.
             shape = None if turn % 180 == 0 else (side, side)
             looks[turn] = self.look(frame, deviation, turn, shape)
             return self.doubt(looks[turn])
