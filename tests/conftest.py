@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from runs import one_thread
 from strategies import lattice
 
 from emprior.micrograph import Micrograph
@@ -11,6 +12,13 @@ from emprior.micrograph import Micrograph
 @pytest.fixture
 def rng():
     return np.random.default_rng(2026)
+
+
+@pytest.fixture
+def single_thread():
+    """Compute on one thread."""
+    with one_thread():
+        yield
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from runs import assert_same_runs, one_thread, read_log
+from runs import assert_same_runs, read_log
 from safetensors.torch import load_file
 
 from emprior import denoise, weights
@@ -24,6 +24,8 @@ from emprior.recipes import load
 from emprior.training import AdversarialRecipe, TrainingRecipe, run_directory, train
 from emprior.training.adversarial import Adversarial, Batch, settle
 from emprior.training.crops import draw_crops
+
+pytestmark = pytest.mark.usefixtures("single_thread")
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -79,12 +81,6 @@ def _real(n=16):
 
 def _batch(trainer, seed):
     return Batch(_real(), trainer.generator.sample_latent(16, np.random.default_rng(seed)))
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    with one_thread():
-        yield
 
 
 def test_it_learns_stripes_of_every_phase(tmp_path):

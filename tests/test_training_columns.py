@@ -24,15 +24,11 @@ from emprior.training.examples import Examples, ExampleSource, corrupt
 from emprior.training.scattering import scattering_factors
 from emprior.training.trainer import schedule
 
+pytestmark = pytest.mark.usefixtures("single_thread")
+
 SHAPE, PIXEL, CELL = (72, 80), 0.2, (40.0, 40.0, 24.0)
 TYPICAL = {78: 4.0, 8: 6.0}
 BRIGHT = {78: 0.1, 8: -0.05}  # of a column's bump over the vacuum of 0.45
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    with one_thread():
-        yield
 
 
 def _bumps(structure, optics, view):

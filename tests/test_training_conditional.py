@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from runs import assert_same_runs, one_thread
+from runs import assert_same_runs
 from small_dataset import write_dataset
 
 from emprior import weights
@@ -18,6 +18,8 @@ from emprior.training.adversarial_recipe import Conditioning
 from emprior.training.conditions import Conditions
 from emprior.training.crops import draw
 from emprior.training.data_recipe import CropData
+
+pytestmark = pytest.mark.usefixtures("single_thread")
 
 
 class Grating:
@@ -56,12 +58,6 @@ def _recipe(images=160, **sections):
         "output": {"log": 1, "checkpoint": 4, "samples": 6},
     }
     return TrainingRecipe.from_dict({**values, **sections})
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    with one_thread():
-        yield
 
 
 def test_the_generator_obeys_what_the_discriminator_is_told(tmp_path):

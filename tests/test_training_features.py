@@ -18,6 +18,8 @@ from emprior.stacks import Stack
 from emprior.training import FeaturesRecipe, TrainingRecipe, train
 from emprior.training.features import Features, contrast, defective, views
 
+pytestmark = pytest.mark.usefixtures("single_thread")
+
 
 def data():
     images, _ = gratings(300, (24, 30), np.random.default_rng(8))
@@ -50,12 +52,6 @@ def _recipe(images=640, **sections):
     recipe = TrainingRecipe.from_dict(values)
     assert isinstance(recipe, FeaturesRecipe)
     return recipe
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from runs import one_thread
 from safetensors.torch import load_file
 from small_dataset import write_dataset
 
@@ -20,6 +19,8 @@ from emprior.training import TrainingRecipe, train
 from emprior.training.adversarial import Adversarial
 from emprior.training.features import Features
 from emprior.training.parallel import Team
+
+pytestmark = pytest.mark.usefixtures("single_thread")
 
 KINDS = {
     "adversarial": """
@@ -41,12 +42,6 @@ width = 8
 norm = true
 """,
 }
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -22,13 +22,9 @@ from emprior.training.regression import Regression, corrupt, draw_noise, levelle
 from emprior.training.regression_recipe import RegressionNoise
 from emprior.training.trainer import schedule
 
+pytestmark = pytest.mark.usefixtures("single_thread")
+
 LABELS = {"P(25)", "P(10)", "P(1)", "clipped P(1)", "G(0.1)", "G(0.5)", "G(1)"}
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    with one_thread():
-        yield
 
 
 def _stripes(rng, shape=(24, 40)):

@@ -19,13 +19,9 @@ from emprior.training import TrainingRecipe, train
 from emprior.training.course import Course
 from emprior.training.heldout import PSNR
 
+pytestmark = pytest.mark.usefixtures("single_thread")
+
 RECIPES = Path(__file__).parents[1] / "recipes"
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")

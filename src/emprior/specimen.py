@@ -19,6 +19,8 @@ Floats = NDArray[np.floating]
 
 VACUUM = 0.45
 """Intensity of the empty beam in clean images."""
+TYPICAL_MEAN, TYPICAL_DEVIATION = 0.44, 0.05
+"""Mean and standard deviation that clean HRTEM images typically have."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,9 +24,9 @@ from emprior.inversion import (
 )
 from emprior.micrograph import Micrograph
 from emprior.noise import ClippedPoisson, Gaussian, Hits, NoiseModel
+from emprior.specimen import TYPICAL_DEVIATION, TYPICAL_MEAN
 from emprior.stored import Stored
 
-_TYPICAL_MEAN, _TYPICAL_SD = 0.44, 0.05  # of clean images whose vacuum is 0.45
 FACE_VALUE = (0.3, 0.6)  # means of data that are taken to have their vacuum at 0.45
 _TILTS = (-0.05, -0.025, 0.025, 0.05)  # tangents, along rows or along columns
 _DEFOCI = (-30.0, 0.0, 30.0)  # Å, about the guess
@@ -111,7 +111,7 @@ class Pose:
         """
         if isinstance(noise, (ClippedPoisson, Hits)):
             return noise
-        flat = np.asarray(self.exposure.origin + _TYPICAL_MEAN * self.exposure.unit)
+        flat = np.asarray(self.exposure.origin + TYPICAL_MEAN * self.exposure.unit)
         deviation, error = float(noise.variance(flat)) ** 0.5, _MODEL_ERROR * self.exposure.unit
         return Gaussian(float(np.hypot(deviation, error))) if deviation < error else noise
 
@@ -196,14 +196,14 @@ def guess_exposure(micrograph: Micrograph, noise: NoiseModel) -> Exposure:
     mean = float(Constant()(micrograph, noise, np.random.default_rng(0)).image.mean())
     if not isinstance(noise, Gaussian):
         origin = float(getattr(noise, "offset", 0.0))
-        return Exposure(max(mean - origin, 1e-12) / _TYPICAL_MEAN, origin, free=1)
+        return Exposure(max(mean - origin, 1e-12) / TYPICAL_MEAN, origin, free=1)
     if FACE_VALUE[0] < mean < FACE_VALUE[1]:
         return Exposure(free=2)
     factor = max(1, min(8, min(micrograph.shape) // 8))
     spread = float(pool(micrograph.image, factor).var()) - noise.sigma**2 / factor**2
     floor = (noise.sigma / factor / 10) ** 2
-    unit = max(spread, floor) ** 0.5 / _TYPICAL_SD
-    return Exposure(unit, mean - _TYPICAL_MEAN * unit, free=2)
+    unit = max(spread, floor) ** 0.5 / TYPICAL_DEVIATION
+    return Exposure(unit, mean - TYPICAL_MEAN * unit, free=2)
 
 
 def _windows(shape: tuple[int, int], field: tuple[int, int], pitch: float) -> list[Tile]:
@@ -253,7 +253,7 @@ def on_grid(
     Clipped values are undone to first order about a typical image, since a mean of unclipped
     values would be biased where few are averaged. Data coarser than the network's is interpolated.
     """
-    flat = np.asarray(exposure.origin + _TYPICAL_MEAN * exposure.unit)
+    flat = np.asarray(exposure.origin + TYPICAL_MEAN * exposure.unit)
     deviation = float(noise.variance(flat)) ** 0.5
     low, high = (np.asarray(flat + sign * 1e-3 * exposure.unit) for sign in (-1, 1))
     slope = float((noise.mean(high) - noise.mean(low)) / (high - low)) if high > low else 1.0

@@ -16,8 +16,7 @@ from emprior.errors import OptionError
 from emprior.generators.base import Generator
 from emprior.grid import resample, resampling_matrix
 from emprior.noise import NoiseModel
-
-_TYPICAL = 0.44  # mean intensity of clean images
+from emprior.specimen import TYPICAL_MEAN
 
 
 class View(NamedTuple):
@@ -287,6 +286,6 @@ class LatentProblem:
             return torch.zeros(self.latent_dim).to(self.noisy)
         scale = self.pixels / math.prod(self.generator.image_shape)
         # Exposure moves every pixel by about its intensity.
-        exposed = (_TYPICAL * self.exposure.spread) ** 2 * math.prod(self.generator.image_shape)
+        exposed = (TYPICAL_MEAN * self.exposure.spread) ** 2 * math.prod(self.generator.image_shape)
         exposure = known.new_full((self.exposure.free,), exposed)
         return torch.cat([known, exposure]).to(self.noisy) * scale * self.exposure.unit**2

@@ -10,11 +10,11 @@ from torch.nn import functional as F
 
 from emprior.errors import OptionError
 from emprior.micrograph import check_pixel_size
-from emprior.specimen import VACUUM
+from emprior.specimen import TYPICAL_DEVIATION, TYPICAL_MEAN, VACUUM
 from emprior.stored import Stored, typical
 
-LEVEL = 0.44, 0.05
-"""Mean and standard deviation of levelled images: those that clean HRTEM images typically have."""
+LEVEL = TYPICAL_MEAN, TYPICAL_DEVIATION
+"""Mean and standard deviation of levelled images."""
 
 
 class Regressor(Stored):

@@ -18,10 +18,10 @@ from emprior.errors import RecipeError
 from emprior.generators.columns import Element
 from emprior.generators.encoder import OPTICS, RING, SPREAD
 from emprior.noise import ClippedPoisson, Gaussian, NoiseModel, Poisson
+from emprior.specimen import TYPICAL_MEAN
 from emprior.training.columns_recipe import NoiseRange
 
 _POISSON, _CLIPPED = 0.45, 0.15  # shares of the noise families; the rest is Gaussian
-_MEAN = 0.44  # of typical clean images; noise deviations are told for it
 _UNSEEN = 0.75  # probability that one side of a frame is hidden
 _UNIT, _ORIGIN = 0.06, 0.01  # deviations of the exposure from the right one
 _REACH = 6  # pixels at which the bump of a column has faded
@@ -196,7 +196,7 @@ def corrupt(clean: Floats, noise: NoiseRange, rng: np.random.Generator) -> tuple
 
 
 def _deviation(model: NoiseModel) -> float:
-    return float(model.fisher(np.array(_MEAN)) ** -0.5)
+    return float(model.fisher(np.array(TYPICAL_MEAN)) ** -0.5)
 
 
 def _log_uniform(bounds: tuple[float, float], rng: np.random.Generator) -> float:
