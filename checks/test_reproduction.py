@@ -70,6 +70,7 @@ def test_every_training_beats_its_untrained_twin(directory):
     compared = [
         (name, record)
         for name in EXPERIMENTS
+        if DATA or name not in WANTS_FILES  # those have no records
         for record in _read(directory, name)
         if record["what"] == "trained"
     ]
