@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from emprior.errors import FileError
@@ -45,7 +45,8 @@ def write(folder: Path, step: int, parts: Mapping[str, Part], facts: Mapping[str
     if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
         return False
     with replacing(folder / f"{step:09d}.safetensors") as temporary:
-        save_file(tensors, temporary, {"facts": json.dumps({"step": step, **facts})})
+        # Not its save_file, which writes beside `temporary` a file that a kill would leave there.
+        temporary.write_bytes(to_bytes(tensors, {"facts": json.dumps({"step": step, **facts})}))
     for old in sorted(folder.glob("[0-9]*.safetensors"))[:-_KEPT]:
         old.unlink()
     return True
