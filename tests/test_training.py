@@ -486,6 +486,24 @@ def test_crops_are_thinned_and_mirrored_as_the_recipe_says(flips, allowed):
     assert min(kinds.count(kind) for kind in allowed) > 25
 
 
+def test_crops_are_raised_to_powers_as_the_recipe_says():
+    two = np.full((16, 16), 0.5, np.float32)
+    two[0] = -1e-4  # what a spline leaves beside columns
+
+    class Two(Stripes):
+        def crops(self, n, shape, rng):
+            return SimpleNamespace(images=np.repeat(two[None, None], n, 0))
+
+    recipe = _recipe(data={"gamma": [0.5, 2.0]})
+    crops = draw_crops(Two(), recipe.data, 16, 400, np.random.default_rng(0))
+    powers = np.log2(crops[:, 0, 1, 0]) / -1
+    assert (crops[:, 0, 0] == 0).all()
+    assert (crops[:, 0, 1:] == crops[:, 0, 1:2, :1]).all()
+    assert 0.5 <= powers.min() < 0.52
+    assert 1.9 < powers.max() <= 2.0
+    assert np.median(powers) == pytest.approx(1.0, abs=0.1)
+
+
 # --- mistakes ------------------------------------------------------------------------------------
 
 
@@ -557,7 +575,8 @@ def test_a_missing_data_set_or_device_is_said_before_anything_is_written(tmp_pat
         ({"optimisation": {"generater_rate": 1e-3}}, "did you mean 'generator_rate'"),
         ({"data": {"flips": "diagonal"}}, "data.flips = 'diagonal'"),
         ({"data": {"type": "film"}}, "data = .*\n.*'simulated', 'natural', 'movie'"),
-        ({"data": {"colour": True}}, "unknown key data.colour.*\n.*path, stride, flips, type\n"),
+        ({"data": {"colour": True}}, "unknown key data.colour.*\n.*path, stride, flips, gamma, type\n"),
+        ({"data": {"gamma": [2.0, 0.5]}}, "data.gamma"),
         ({"data": {"type": "natural", "color": True}}, "did you mean 'colour'"),
         ({"optimisation": {"loss": "hinge"}}, "real_label = 0.9 with loss = 'hinge'"),
         ({"optimisation": {"loss": "wasserstein"}}, "loss = 'wasserstein'"),

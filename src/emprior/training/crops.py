@@ -34,7 +34,7 @@ class Drawn(NamedTuple):
 def draw(
     data: Micrographs, settings: CropData, size: int, n: int, rng: np.random.Generator
 ) -> Drawn:
-    """Draw crops, thinned and mirrored at random as `settings` say.
+    """Draw crops, thinned, mirrored and raised to powers at random as `settings` say.
 
     Parameters
     ----------
@@ -51,6 +51,9 @@ def draw(
     for axis in {"none": (), "horizontal": (-1,), "both": (-2, -1)}[settings.flips]:
         chosen = mirrored[:, axis] = rng.random(n) < 0.5
         images = np.where(chosen[:, None, None, None], np.flip(images, axis), images)
+    if settings.gamma != (1.0, 1.0):
+        powers = np.exp(rng.uniform(*np.log(settings.gamma), n))
+        images = np.maximum(images, 0) ** powers[:, None, None, None]
     return Drawn(np.ascontiguousarray(images, dtype=np.float32), mirrored, crops)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from emprior.recipes import Recipe
+from emprior.simulate.ranges import Range, within
 
 
 class CropData(Recipe):
@@ -21,11 +22,15 @@ class CropData(Recipe):
         image: HRTEM images have no power beyond about 1 Å⁻¹, so up to 0.45 Å per pixel.
     flips : {"none", "horizontal", "both"}
         Mirror crops at random. A vertical flip puts vacuum below the particle.
+    gamma : (float, float)
+        Raise each crop to a random power of this range (drawn evenly in its logarithm): for dark
+        fields, whose linear simulation makes heavy columns too bright beside light ones.
     """
 
     path: str
     stride: int = Field(default=1, ge=1, le=16)
     flips: Literal["none", "horizontal", "both"] = "none"
+    gamma: Annotated[Range, within(0.1, 10)] = (1.0, 1.0)
 
 
 class SimulatedData(CropData):
