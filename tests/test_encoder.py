@@ -13,7 +13,8 @@ from scenes import ELEMENTS, PIXEL_SIZE, factors, toy_columns, toy_encoder
 from emprior import weights
 from emprior.errors import OptionError, WeightsError
 from emprior.generators import ColumnEncoder
-from emprior.generators.encoder import OPTICS, RING, SPREAD, Guess, log_deviation
+from emprior.generators.encoder import SPREAD
+from emprior.generators.guess import OPTICS, RING, Guess, canvas, log_deviation
 from emprior.generators.peaks import peaks, strongest
 from emprior.inversion import GaussNewton, GivenStart, LatentProblem, Search, Stage, View, invert
 from emprior.noise import Poisson
@@ -91,7 +92,7 @@ def test_what_is_not_seen_does_not_count(encoder, rng):
 
 @pytest.mark.parametrize("shape", [(24, 40), (48, 48), (2, 3), (27, 41), (1, 48)])
 def test_the_canvas_has_a_ring_and_sides_of_multiples_of_eight(encoder, shape):
-    H, W = encoder.canvas(*shape)
+    H, W = canvas(*shape)
     assert H % 8 == W % 8 == 0
     assert RING * 2 <= H - shape[0] < RING * 2 + 8
     assert RING * 2 <= W - shape[1] < RING * 2 + 8
@@ -101,7 +102,7 @@ def test_the_canvas_has_a_ring_and_sides_of_multiples_of_eight(encoder, shape):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("columns", [False, True])
 def test_guess_generator_search_work_for_any_frame(encoder, rng, shape, dtype, columns):
-    H, W = encoder.canvas(*shape)
+    H, W = canvas(*shape)
     points = [(H / 2 - 3, W / 2, 0, 0.9), (H / 2 + 6, W / 2 + 4, 1, 0.6)] if columns else []
     maps = torch.cat([bumps((H, W), points), 0.8 * bumps((H, W), points)])
     guess = guessed(telling(encoder, maps), torch.full(shape, 0.45, dtype=dtype))
@@ -143,7 +144,7 @@ def test_an_untrained_encoder_guesses_something_drawable(rng):
 
 @pytest.mark.parametrize("shape", [(24, 40), (25, 39)])
 def test_the_guess_is_what_the_network_tells(encoder, shape):
-    H, W = encoder.canvas(*shape)
+    H, W = canvas(*shape)
     points = [(20.3, 30.6, 0, 1.0), (40.0, 25.2, 1, 0.8), (33.7, 50.4, 2, 1.0)]
     atoms = [(r, c, e, h * share) for (r, c, e, h), share in zip(points, (0.5, 1, 1), strict=True)]
     maps = torch.cat([bumps((H, W), points), bumps((H, W), atoms)])
@@ -170,7 +171,7 @@ def test_the_guess_is_what_the_network_tells(encoder, shape):
 
 
 def test_absurd_optics_are_kept_where_waves_can_be_propagated(encoder):
-    H, W = encoder.canvas(24, 24)
+    H, W = canvas(24, 24)
     names = ("thickness", "blur", "centre", "unit")
     for value in (-1e3, 1e3):
         told = telling(encoder, torch.zeros(6, H, W), **dict.fromkeys(names, value))
@@ -182,7 +183,7 @@ def test_absurd_optics_are_kept_where_waves_can_be_propagated(encoder):
 
 
 def test_columns_of_a_crystal_are_put_on_their_lattice(encoder, rng):
-    H, W = encoder.canvas(48, 48)
+    H, W = canvas(48, 48)
     sites = [(18 + 9.3 * i + 0.4 * j, 16 + 0.3 * i + 10.1 * j) for i in range(5) for j in range(5)]
     jitter = rng.normal(0, 0.4, (len(sites), 2))
     points = [(r + dr, c + dc, 1, 1.0) for (r, c), (dr, dc) in zip(sites, jitter, strict=True)]

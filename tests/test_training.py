@@ -575,7 +575,10 @@ def test_a_missing_data_set_or_device_is_said_before_anything_is_written(tmp_pat
         ({"optimisation": {"generater_rate": 1e-3}}, "did you mean 'generator_rate'"),
         ({"data": {"flips": "diagonal"}}, "data.flips = 'diagonal'"),
         ({"data": {"type": "film"}}, "data = .*\n.*'simulated', 'natural', 'movie'"),
-        ({"data": {"colour": True}}, "unknown key data.colour.*\n.*path, stride, flips, gamma, type\n"),
+        (
+            {"data": {"colour": True}},
+            "unknown key data.colour.*\n.*path, stride, flips, gamma, type\n",
+        ),
         ({"data": {"gamma": [2.0, 0.5]}}, "data.gamma"),
         ({"data": {"type": "natural", "color": True}}, "did you mean 'colour'"),
         ({"optimisation": {"loss": "hinge"}}, "real_label = 0.9 with loss = 'hinge'"),

@@ -14,7 +14,8 @@ from emprior.datasets import FORMAT, ROOT, Dataset, structure_name, write_struct
 from emprior.errors import MissingExtraError, OptionError, RecipeError, WeightsError
 from emprior.generators import Multislice
 from emprior.generators.columns import Element
-from emprior.generators.encoder import OPTICS, RING, SPREAD
+from emprior.generators.encoder import SPREAD
+from emprior.generators.guess import OPTICS, RING
 from emprior.noise import Gaussian
 from emprior.specimen import Optics, Structure, View
 from emprior.training import ColumnsRecipe, TrainingRecipe, train

@@ -12,6 +12,7 @@ from test_encoder import bumps, telling
 
 from emprior.demo import example
 from emprior.denoisers.prior import Prior
+from emprior.generators.guess import canvas
 from emprior.generators.turning import turned, turning, upright
 from emprior.metrics import psnr
 from emprior.micrograph import Micrograph
@@ -83,15 +84,15 @@ def test_a_scene_is_told_as_the_frame_stands(angle):
     encoder = toy_encoder()
     frame = torch.full((24, 40), 0.45)
     view, _ = turned(frame, angle)
-    H, W = encoder.canvas(*view.shape)
+    H, W = canvas(*view.shape)
     at = [(H / 2 - 3.2, W / 2 + 8.1, 0, 0.9), (H / 2 + 6, W / 2 - 5, 1, 0.9)]
     maps = torch.cat([bumps((H, W), at), bumps((H, W), at)])
     told = telling(encoder, maps, tilt_rows=1.0, tilt_columns=-2.0)
     guess = told.guess(told.look(frame, 0.1, angle))
     first = [(N - n) // 2 + (n - 1) / 2 for N, n in zip((H, W), view.shape, strict=True)]
     steps = torch.tensor([point[:2] for point in at]) - torch.tensor(first)
-    canvas = torch.tensor(encoder.canvas(24, 40))
-    expected = steps @ turning(angle).float().T + (canvas - 1) / 2
+    sides = torch.tensor(canvas(24, 40))
+    expected = steps @ turning(angle).float().T + (sides - 1) / 2
     found = torch.stack([guess.scene.rows, guess.scene.columns], 1)
     torch.testing.assert_close(found, expected, atol=0.05, rtol=0)
     tilt = turning(angle) @ torch.tensor([0.035, -0.07], dtype=torch.float64)

@@ -4,7 +4,8 @@ from emprior.generators.base import Generator
 from emprior.generators.columns import ColumnGenerator, Element, Scene
 from emprior.generators.conditional import ConditionalDCGAN, ConditionalDiscriminator
 from emprior.generators.dcgan import DCGAN, Discriminator
-from emprior.generators.encoder import ColumnEncoder, Look
+from emprior.generators.encoder import ColumnEncoder
+from emprior.generators.guess import Look
 from emprior.generators.measured import Compressed, Masked, Measured, SideBySide
 from emprior.generators.multislice import Multislice
 from emprior.stored import ARCHITECTURES

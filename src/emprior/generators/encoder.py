@@ -1,85 +1,31 @@
-"""From a noisy frame to a first guess of its columns and optics."""
+"""The network that sees columns and optics in a noisy frame."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from emprior.errors import OptionError
-from emprior.generators import lattice
 from emprior.generators.columns import ColumnGenerator, Element, Scene
+from emprior.generators.encoder_unet import EncoderUNet
+from emprior.generators.guess import ON_LATTICE, OPTICS, RING, Guess, Look, canvas, guess
 from emprior.generators.multislice import Multislice
-from emprior.generators.peaks import peaks, strongest
-from emprior.generators.turning import turned, turning, upright
+from emprior.generators.peaks import peaks
+from emprior.generators.turning import turned, upright
 from emprior.micrograph import check_pixel_size
 from emprior.specimen import VACUUM
 from emprior.stored import Stored, typical
-
-RING = 16
-"""Pixels around the frame for which columns are guessed too, since they show inside it."""
-
-ON_LATTICE, OFF_LATTICE = 0.04, 0.15
-"""Prior standard deviation of a column's position about its lattice, or about its guess [Å]."""
 
 SPREAD = 1.5
 """Standard deviation in pixels of the bump that stands for a column in the density maps."""
 
 CONTRAST, DEVIATION = 0.1, 0.05  # scale the network's inputs to about one
 
-_NEAREST = 0.42  # of their spacing along the beam: columns of one element stand no nearer
-
 _FAINTEST, _FEWEST = 0.1, 6  # density that may be a column, and columns that tell a turn
 _MIDDLE = 96  # pixels a side; turns are compared by no more
 _QUIETEST = 0.01  # deviation below which noise does not matter, and none was trained on
-
-OPTICS = {
-    "defocus": (100.0, 60.0),  # Å
-    "tilt_columns": (0.0, 0.035),  # tangent
-    "tilt_rows": (0.0, 0.035),
-    "thickness": (45.0, 11.0),  # Å
-    "blur": (0.55, 0.06),  # Å
-    "centre": (0.5, 0.1),  # share of the thickness
-    "unit": (1.0, 0.1),  # of intensity
-    "origin": (0.0, 1 / 30),
-}
-"""Middle and scale of the global numbers that the network tells, in their order.
-
-Tilts are told without their sign. A column tilted either way has nearly the same projection, so a
-mean over both signs would always be zero, whatever the frame shows.
-"""
-
-
-class Guess(NamedTuple):
-    """What a frame shows at first sight."""
-
-    scene: Scene
-    probability: Tensor
-    """(M,) that there is such a column."""
-    unit: float
-    origin: float
-    """The frame is ``unit · image + origin``."""
-    tilts: Tensor
-    """(4, 2) which are all alike to the encoder, the scene's first."""
-
-
-class Look(NamedTuple):
-    """What the network tells of one frame, which it saw turned."""
-
-    maps: Tensor
-    """(2E, H, W), as `ColumnEncoder.forward` returns them."""
-    optics: Tensor
-    """(2, 8)"""
-    seen: Tensor
-    """(H, W), 1 where there was a frame."""
-    view: tuple[int, int]
-    """Shape of the turned frame, in the middle of the maps."""
-    frame: tuple[int, int]
-    """Shape of the frame."""
-    turn: float
-    """Clockwise [degrees]."""
 
 
 class ColumnEncoder(Stored):
@@ -121,7 +67,7 @@ class ColumnEncoder(Stored):
         self.elements = tuple(Element(**values) for values in elements)
         self.register_buffer("factors", torch.zeros(len(elements), len(Multislice.knots())))
         a, b, c = widths
-        self.network = _UNet(a, b, c, maps=2 * len(elements), numbers=2 * len(OPTICS))
+        self.network = EncoderUNet(a, b, c, maps=2 * len(elements), numbers=2 * len(OPTICS))
 
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments that build this architecture."""
@@ -207,11 +153,11 @@ class ColumnEncoder(Stored):
         """
         view, known = turned(frame.to(self.factors), turn, shape)
         h, w = view.shape
-        H, W = self.canvas(h, w)
+        H, W = canvas(h, w)
         middle = slice((H - h) // 2, (H - h) // 2 + h), slice((W - w) // 2, (W - w) // 2 + w)
-        canvas, seen = torch.zeros(2, 1, H, W).to(view)
-        canvas[0][middle], seen[0][middle] = view, known
-        maps, optics = self(canvas, seen, view.new_tensor([max(deviation, _QUIETEST)]))
+        shown, seen = torch.zeros(2, 1, H, W).to(view)
+        shown[0][middle], seen[0][middle] = view, known
+        maps, optics = self(shown, seen, view.new_tensor([max(deviation, _QUIETEST)]))
         return Look(maps[0], optics[0], seen[0], (h, w), (frame.shape[0], frame.shape[1]), turn)
 
     def doubt(self, look: Look) -> float:
@@ -247,139 +193,14 @@ class ColumnEncoder(Stored):
         turn, least = upright(doubt, thorough)
         return (self.look(frame, deviation, turn) if turn % 180 else looks[turn]), least
 
-    @torch.no_grad()
-    def guess(self, look: Look, threshold: float = 0.35) -> Guess:
-        """Guess the scene of one frame, as the frame stands.
-
-        Parameters
-        ----------
-        look : Look
-        threshold : float
-            Least density at which a column is taken up.
-        """
-        maps = look.maps
-        centre, scale = torch.tensor(list(OPTICS.values())).to(maps).T
-        optics = dict(zip(OPTICS, centre + scale * look.optics[0], strict=True))
-        E = len(self.elements)
-        rows, columns, element, density = peaks(maps[:E], threshold)
-        spacing = torch.tensor([e.spacing for e in self.elements]).to(maps)
-        nearest = _NEAREST / self.pixel_size * spacing[element]
-        kept = strongest(torch.stack([rows, columns], 1), element, density, nearest)
-        rows, columns, element, density = (x[kept] for x in (rows, columns, element, density))
-        atoms = maps[E:][element, rows.round().long(), columns.round().long()]
-        # Back to the frame as it is, whose middle is that of the canvas: odd margins cannot be
-        # halved, so that in the network's the frame may be half a pixel off.
-        first = [(N - n) // 2 for N, n in zip(maps.shape[1:], look.view, strict=True)]
-        middle = torch.tensor([f + (n - 1) / 2 for f, n in zip(first, look.view, strict=True)])
-        canvas = torch.tensor(self.canvas(*look.frame)).to(maps)
-        matrix = turning(look.turn).to(maps)
-        points = (torch.stack([rows, columns], 1) - middle.to(maps)) @ matrix.T + (canvas - 1) / 2
-        inside = ((points > 1.5) & (points < canvas - 2.5)).all(1) | (look.turn == 0)
-        points, element, density, atoms = (x[inside] for x in (points, element, density, atoms))
-        probability = density.clamp(0, 1)
-        # A column that may not be there stands for its mean number of atoms.
-        share = (1.1 * probability).clamp(max=1.0)
-        typical = torch.tensor([e.typical for e in self.elements]).to(maps)[element]
-        through = torch.tensor([e.through for e in self.elements]).to(maps.device)[element]
-        counts = torch.where(through, 1.0, typical * (atoms / density).clamp(0.1, 2.0)) * share
-        sites, on_lattice = self._snap(points, element)
-        thickness = optics["thickness"].clamp(min=15.0)
-        signs = maps.new_tensor([(1, 1), (1, -1), (-1, 1), (-1, -1)])
-        tilts = signs * torch.stack([optics["tilt_rows"], optics["tilt_columns"]]) @ matrix.T
-        scene = Scene(
-            rows=sites[:, 0],
-            columns=sites[:, 1],
-            element=element,
-            counts=counts,
-            position_sd=torch.where(on_lattice, ON_LATTICE, OFF_LATTICE).to(maps),
-            defocus=optics["defocus"],
-            thickness=thickness,
-            centre=optics["centre"].clamp(0.1, 0.9) * thickness,
-            blur=optics["blur"].clamp(min=0.3),
-            tilt=tilts[0],
-        )
-        # A frame of something else may be told any unit; intensities stay positive.
-        unit = float(optics["unit"].clamp(0.5, 2.0))
-        return Guess(scene, probability, unit, float(optics["origin"]), tilts)
-
-    def _snap(self, points: Tensor, element: Tensor) -> tuple[Tensor, Tensor]:
-        """Move columns onto their crystal's lattice; return positions and which were moved.
-
-        Columns that reach through are one crystal, the others another; the first element of
-        each shows the lattice best.
-        """
-        sites, on_lattice = points.clone(), torch.zeros_like(element, dtype=torch.bool)
-        for through in (True, False):
-            kinds = [i for i, e in enumerate(self.elements) if e.through == through]
-            chosen = torch.isin(element, torch.tensor(kinds).to(element)) if kinds else None
-            if chosen is None or not bool(chosen.any()):
-                continue
-            some, of = points[chosen].double().cpu().numpy(), element[chosen].cpu().numpy()
-            basis = lattice.basis_of(some[of == kinds[0]])
-            if basis is None:
-                continue
-            fitted = lattice.fit(some, basis, of)
-            sites[chosen] = torch.from_numpy(fitted.sites).to(points)
-            on_lattice[chosen] = torch.from_numpy(fitted.member >= 0).to(on_lattice)
-        return sites, on_lattice
+    def guess(self, look: Look) -> Guess:
+        """Guess the scene of one frame, as the frame stands."""
+        return guess(look, self.elements, self.pixel_size)
 
     def generator(self, scene: Scene, h: int, w: int) -> ColumnGenerator:
         """Return the generator of scenes near one that was guessed from h × w pixels."""
-        multislice = Multislice(self.factors, self.canvas(h, w), self.pixel_size, self.slices)
+        multislice = Multislice(self.factors, canvas(h, w), self.pixel_size, self.slices)
         return ColumnGenerator(scene, self.elements, multislice)
-
-    @staticmethod
-    def canvas(h: int, w: int) -> tuple[int, int]:
-        """Return the sides of the generator's grid about h × w pixels: even margins, by 8."""
-        H, W = (-(-(n + 2 * RING) // 8) * 8 for n in (h, w))
-        return H, W
-
-
-class _Residual(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(width, width, 3, 1, 1)
-        self.second = nn.Conv2d(width, width, 3, 1, 1)
-        with torch.no_grad():
-            self.second.weight.mul_(0.1)  # begins near the identity
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(F.silu(self.first(F.silu(x))))
-
-
-class _UNet(nn.Module):
-    """A U-net that begins and ends at half resolution, with numbers told from its bottom."""
-
-    def __init__(self, a: int, b: int, c: int, maps: int, numbers: int) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(12, a, 3, 1, 1)
-        self.down_a = nn.Sequential(_Residual(a), _Residual(a))
-        self.to_b = nn.Conv2d(a, b, 2, 2)
-        self.down_b = nn.Sequential(_Residual(b), _Residual(b))
-        self.to_c = nn.Conv2d(b, c, 2, 2)
-        self.bottom = nn.Sequential(*(_Residual(c) for _ in range(4)))
-        self.back_b = nn.ConvTranspose2d(c, b, 2, 2)
-        self.up_b = nn.Sequential(_Residual(b), _Residual(b))
-        self.back_a = nn.ConvTranspose2d(b, a, 2, 2)
-        self.up_a = nn.Sequential(_Residual(a), _Residual(a))
-        self.head = nn.Conv2d(a, 4 * maps, 3, 1, 1)
-        self.look = nn.Conv2d(c, c, 1)
-        last = nn.Linear(96, numbers)
-        self.tell = nn.Sequential(nn.Linear(2 * c, 96), nn.SiLU(), last)
-        with torch.no_grad():
-            last.weight.mul_(0.1)
-
-    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        fine = self.down_a(self.stem(F.pixel_unshuffle(inputs, 2)))
-        middle = self.down_b(self.to_b(fine))
-        coarse = self.bottom(self.to_c(middle))
-        weight = F.avg_pool2d(inputs[:, 1:2], 8)  # where something was seen
-        look = F.silu(self.look(coarse)) * weight
-        mean = look.sum((2, 3)) / weight.sum((2, 3)).clamp(min=1)
-        numbers = self.tell(torch.cat([mean, look.amax((2, 3))], dim=1))
-        middle = self.up_b(middle + self.back_b(coarse))
-        fine = self.up_a(fine + self.back_a(middle))
-        return F.pixel_shuffle(self.head(F.silu(fine)), 2), numbers
 
 
 def _check(field: int, elements: list[dict[str, Any]], widths: list[int], slices: int) -> None:
@@ -422,8 +243,3 @@ def _check(field: int, elements: list[dict[str, Any]], widths: list[int], slices
             why="they set the size of the network and of its images",
             fix="correct the description of the architecture",
         )
-
-
-def log_deviation(optics: Tensor) -> Tensor:
-    """Return the bounded logarithm of the deviations among the told optics, (B, 8)."""
-    return optics[:, 1].clamp(-4.0, 3.0)

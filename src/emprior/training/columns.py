@@ -13,7 +13,7 @@ from emprior.datasets import Dataset
 from emprior.denoisers.pose import pose
 from emprior.errors import RecipeError
 from emprior.generators import ColumnEncoder, Multislice
-from emprior.generators.encoder import OPTICS, RING, log_deviation
+from emprior.generators.guess import OPTICS, RING, log_deviation
 from emprior.inversion import invert
 from emprior.micrograph import Micrograph
 from emprior.noise import NoiseModel, Poisson

@@ -52,7 +52,8 @@ def draw(
         chosen = mirrored[:, axis] = rng.random(n) < 0.5
         images = np.where(chosen[:, None, None, None], np.flip(images, axis), images)
     if settings.gamma != (1.0, 1.0):
-        powers = np.exp(rng.uniform(*np.log(settings.gamma), n))
+        low, high = np.log(settings.gamma)
+        powers = np.exp(rng.uniform(low, high, n))
         images = np.maximum(images, 0) ** powers[:, None, None, None]
     return Drawn(np.ascontiguousarray(images, dtype=np.float32), mirrored, crops)
 

@@ -16,7 +16,8 @@ from torch import Tensor
 from emprior.datasets import Dataset
 from emprior.errors import RecipeError
 from emprior.generators.columns import Element
-from emprior.generators.encoder import OPTICS, RING, SPREAD
+from emprior.generators.encoder import SPREAD
+from emprior.generators.guess import OPTICS, RING
 from emprior.noise import ClippedPoisson, Gaussian, NoiseModel, Poisson
 from emprior.specimen import TYPICAL_MEAN
 from emprior.training.columns_recipe import NoiseRange
