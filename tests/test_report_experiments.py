@@ -140,6 +140,16 @@ def test_a_missing_picture_is_named(directory):
         report.render(directory)
 
 
+def test_a_withheld_picture_is_not_missed(directory):
+    whole = report.render(directory).read_bytes()
+    (directory / "first" / "pictures" / "a.png").unlink()
+    (directory / "first" / "withheld.txt").write_text("pictures/a.png\n")
+    assert report.render(directory).read_bytes() != whole
+    (directory / "first" / "withheld.txt").write_text("pictures/b.png\n")
+    with pytest.raises(FileError, match=r"or name it in withheld\.txt"):
+        report.render(directory)
+
+
 def test_records_that_lack_what_is_shown_are_named(directory):
     records.append(directory / "first" / records.RECORDS, {"what": "score", "db": 1.0})
     with pytest.raises(FileError, match="records of 'score' cannot be shown"):

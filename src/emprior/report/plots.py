@@ -17,6 +17,8 @@ from emprior.views import Curves, Histogram, Pictures
 
 # Okabe and Ito's colours, told apart also by the colour-blind.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+WITHHELD = "withheld.txt"
+"""Names the pictures that do not come along with the records: other people's, say."""
 _PANELS = 3  # axes in a row
 
 Records = Sequence[Mapping[str, Any]]
@@ -83,9 +85,14 @@ def histogram(records: Records, view: Histogram) -> bytes:
 
 
 def pictures(records: Records, view: Pictures, folder: Path) -> bytes:
-    """Lay recorded pictures out in rows and columns, each in the grey scale it was stored in."""
+    """Lay recorded pictures out in rows and columns, each in the grey scale it was stored in.
+
+    Of those that the folder's ``withheld.txt`` names, one a line, nothing is shown.
+    """
     from PIL import Image
 
+    listed = folder / WITHHELD
+    withheld = listed.read_text(encoding="utf-8").split() if listed.exists() else []
     rows = list(dict.fromkeys(str(record[view.row]) for record in records))
     columns = list(dict.fromkeys(str(record[view.column]) for record in records))
     figure = _figure(1.9 * len(columns) + 1.2, 2.0 * len(rows) + 0.3)
@@ -94,6 +101,11 @@ def pictures(records: Records, view: Pictures, folder: Path) -> bytes:
         axis.set_axis_off()
     for record in records:
         row, column = rows.index(str(record[view.row])), columns.index(str(record[view.column]))
+        if record["file"] in withheld:
+            axes[row, column].text(
+                0.5, 0.5, "not\npassed on", ha="center", va="center", color="gray"
+            )
+            continue
         try:
             with Image.open(folder / record["file"]) as picture:
                 pixels = np.asarray(picture)
@@ -102,7 +114,7 @@ def pictures(records: Records, view: Pictures, folder: Path) -> bytes:
                 f"{folder / record['file']}: {error}",
                 expected="the picture that a record names",
                 why="figures show what was recorded",
-                fix="copy the folder pictures/ along with the records",
+                fix=f"copy the folder pictures/ along with the records, or name it in {WITHHELD}",
             ) from error
         axes[row, column].imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     for name, axis in zip(columns, axes[0], strict=True):
