@@ -59,6 +59,20 @@ def _edited(path, metadata=lambda values: values, data=lambda content: content):
     return path
 
 
+# ---------------------------------------------------------------------------------------- list
+
+
+def test_priors_of_training_runs_are_listed(tmp_path, prior):
+    for run in ("b", "a"):
+        (tmp_path / "runs" / run).mkdir(parents=True)
+        (tmp_path / "runs" / run / "prior.safetensors").write_bytes(prior.read_bytes())
+    (tmp_path / "runs" / "b" / "prior.safetensors").write_bytes(b"half")
+    listed = _run("--in", tmp_path / "runs")
+    assert listed.index("a/prior.safetensors: dcgan") < listed.index("warning")
+    assert listed.count("Stripes. Not for crystals.") == 1
+    assert "no prior in" in _run("--in", tmp_path / "data", code=2)
+
+
 # -------------------------------------------------------------------------------------- verify
 
 

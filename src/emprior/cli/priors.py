@@ -21,7 +21,12 @@ Prior = Annotated[str, typer.Argument(metavar="NAME|FILE", help="Of a prior.")]
 
 
 @priors.callback(invoke_without_command=True)
-def _list(context: typer.Context) -> None:
+def _list(
+    context: typer.Context,
+    folder: Annotated[
+        Path | None, typer.Option("--in", metavar="DIR", help="List the trained ones in a folder.")
+    ] = None,
+) -> None:
     """List the priors: what each was trained on, how well it does, what it is not for.
 
     Alone it lists those that come with emprior and those that were imported.
@@ -29,14 +34,15 @@ def _list(context: typer.Context) -> None:
     if context.invoked_subcommand is not None:
         return
     with session() as console:
-        from emprior.weights import describe, names
+        from emprior.weights import describe, names, trained
 
-        for name in names():
+        listed: list[str | Path] = [*names()] if folder is None else [*trained(folder)]
+        for name in listed:
             try:
                 typer.echo(describe(name))
             except WeightsError as error:  # of one file; the others are still there
                 console.complain("warning", str(error))
-        if not names():
+        if not listed:
             console.say("no prior comes with this installation; make one by emprior train")
 
 

@@ -9,6 +9,7 @@ from emprior.weights.library import (
     locate,
     names,
     shipped,
+    trained,
 )
 from emprior.weights.onnx import write_onnx
 from emprior.weights.verify import Verified, verify
@@ -27,6 +28,7 @@ __all__ = [
     "read_card",
     "save",
     "shipped",
+    "trained",
     "verify",
     "write_onnx",
 ]

@@ -33,6 +33,25 @@ def names() -> list[str]:
     return [*shipped(), *_in(imported_folder())]
 
 
+def trained(folder: str | Path) -> list[Path]:
+    """Return the priors of the training runs in a folder, the run itself or any depth above.
+
+    Raises
+    ------
+    WeightsError
+        If there is none.
+    """
+    found = sorted(expanded(folder).rglob(f"prior{SUFFIX}"))
+    if not found:
+        raise WeightsError(
+            f"no prior in {folder}",
+            expected=f"a folder with training runs, each of which keeps a prior{SUFFIX}",
+            why="there is nothing to list",
+            fix="check the path, or let the training write its first prior",
+        )
+    return found
+
+
 def locate(name_or_path: str | Path = "default") -> Path:
     """Return the file of a prior.
 
