@@ -6,6 +6,7 @@ from toys import toy_frame, toy_prior
 
 import emprior
 from emprior import demo
+from emprior.api import assumed_pixel_size
 from emprior.errors import EmpriorWarning, OptionError, WeightsError
 
 
@@ -53,6 +54,16 @@ def test_a_small_frame_tells_none(rng):
 def test_a_prior_that_sees_nothing_tells_none(tmp_path, rng):
     prior = toy_prior(tmp_path / "toy.safetensors")
     assert emprior.find_pixel_size(toy_frame() + rng.standard_normal((64, 64)), prior=prior) is None
+
+
+def test_what_denoising_says_is_not_said_twice(rng):
+    labelled = rng.poisson(9.0, (200, 210)).astype(np.float32)
+    labelled[:20, :60] = 0
+    with pytest.warns(EmpriorWarning, match="patches of one exact value"):
+        assert emprior.find_pixel_size(labelled) is None
+    options = {"method": "prior", "noise": "auto", "prior": "default", "depth": "mean"}
+    size, said = assumed_pixel_size(labelled, **options, seed=0, device="cpu")
+    assert f"{size:g} Å" in said
 
 
 @pytest.mark.parametrize(

@@ -285,7 +285,8 @@ def assumed_pixel_size(
 
     found = None
     if method == "prior" and reaches(depth, "inversion"):
-        with suppress(InputError):
+        with suppress(InputError), warnings.catch_warnings():
+            warnings.simplefilter("ignore", EmpriorWarning)  # `denoise` says it all again
             found = find_pixel_size(image, noise=noise, prior=prior, seed=seed, device=device)
     return found or NATIVE_PIXEL_SIZE, _said_of(found)
 
