@@ -61,7 +61,7 @@ def test_frames_have_random_draws_of_their_own(tmp_path, monkeypatch, rng):
         seeds.append(seed)
         return emprior.denoise(micrograph, seed=seed, **options)
 
-    monkeypatch.setattr(batch, "denoise", spy)
+    monkeypatch.setattr(batch.frame, "denoise", spy)
     write(tmp_path / "in.hspy", Signal.from_array(rng.standard_normal((2, 2, 16, 16)), 0.1))
     settings = Settings(method="blur", noise="gaussian:1", seed=5)
     denoise_file(tmp_path / "in.hspy", tmp_path / "out.hspy", settings)
@@ -89,7 +89,9 @@ def test_a_bad_frame_is_named_and_nothing_is_written(tmp_path, rng):
 
 
 def test_a_format_that_holds_no_stack_is_refused_before_the_work(stack, tmp_path, monkeypatch):
-    monkeypatch.setattr(batch, "denoise", lambda *args, **options: pytest.fail("work was begun"))
+    monkeypatch.setattr(
+        batch.frame, "denoise", lambda *args, **options: pytest.fail("work was begun")
+    )
     for target, deviation in (("out.png", None), ("out.hspy", tmp_path / "sd.png")):
         with pytest.raises(OutputError, match="expected: one image"):
             denoise_file(stack, tmp_path / target, CLASSICAL, deviation=deviation)
@@ -100,7 +102,7 @@ def test_a_shortage_of_memory_is_an_error_with_advice(stack, tmp_path, monkeypat
     def exhausted(*args, **options):
         raise MemoryError("Unable to allocate 7 TiB")
 
-    monkeypatch.setattr(batch, "denoise", exhausted)
+    monkeypatch.setattr(batch.frame, "denoise", exhausted)
     with pytest.raises(ImageError, match="7 TiB") as caught:
         denoise_file(stack, tmp_path / "out.hspy", CLASSICAL)
     assert "crop the image" in str(caught.value)
@@ -119,7 +121,7 @@ def stopped_after(frames, monkeypatch):
         done.append(options["seed"])
         return emprior.denoise(*args, **options)
 
-    monkeypatch.setattr(batch, "denoise", denoise)
+    monkeypatch.setattr(batch.frame, "denoise", denoise)
     return done
 
 

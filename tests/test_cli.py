@@ -407,7 +407,7 @@ def test_outputs_that_cannot_be_written(image, tmp_path, case):
 def test_a_closed_directory_is_found_before_the_work(image, tmp_path, monkeypatch):
     # By a stand-in, because nothing is closed to root, who runs many a test.
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path / "closed")
-    monkeypatch.setattr(batch, "read", lambda *args, **options: pytest.fail("work was begun"))
+    monkeypatch.setattr(batch.file, "read", lambda *args, **options: pytest.fail("work was begun"))
     (tmp_path / "closed").mkdir()
     said = refused(tmp_path, "denoise", image, "-o", tmp_path / "closed" / "o.npy", *BLUR)
     assert "closed to you" in said
@@ -578,7 +578,7 @@ def test_an_interruption_keeps_what_is_finished_and_nothing_else(image, tmp_path
             raise KeyboardInterrupt
         return emprior.denoise(*args, **options)
 
-    monkeypatch.setattr(batch, "denoise", interrupted)
+    monkeypatch.setattr(batch.frame, "denoise", interrupted)
     np.save(tmp_path / "stack.npy", np.stack([counts()] * 3))
     (tmp_path / "out").mkdir()
     args = ("denoise", image, tmp_path / "stack.npy", image, "-o", tmp_path / "out")
@@ -620,7 +620,7 @@ def test_a_mistake_of_ours_is_not_dressed_up(image, tmp_path, monkeypatch):
     def broken(*args, **options):
         raise ZeroDivisionError("ours")
 
-    monkeypatch.setattr(batch, "denoise", broken)
+    monkeypatch.setattr(batch.frame, "denoise", broken)
     with pytest.raises(ZeroDivisionError):
         run("denoise", image, "-o", tmp_path / "o.npy", *BLUR)
 

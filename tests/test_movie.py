@@ -222,7 +222,7 @@ def film(tmp_path, rng):
 
 def test_a_file_is_denoised_as_its_frames_are_also_after_a_stop(film, tmp_path, monkeypatch):
     expected = [one.image for one in as_movie(read(film).data)]
-    whole = batch.denoise_among
+    whole = batch.frame.denoise_among
     done = []
 
     def stopped(*args, **options):
@@ -231,10 +231,10 @@ def test_a_file_is_denoised_as_its_frames_are_also_after_a_stop(film, tmp_path, 
         done.append(whole(*args, **options))
         return done[-1]
 
-    monkeypatch.setattr(batch, "denoise_among", stopped)
+    monkeypatch.setattr(batch.frame, "denoise_among", stopped)
     with pytest.raises(KeyboardInterrupt):
         denoise_file(film, tmp_path / "out.hspy", SETTINGS)
-    monkeypatch.setattr(batch, "denoise_among", whole)
+    monkeypatch.setattr(batch.frame, "denoise_among", whole)
     said = []
     denoise_file(film, tmp_path / "out.hspy", SETTINGS, say=said.append)
     assert said == ["film.hspy: 2 of 5 frames were done before"]
