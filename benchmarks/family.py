@@ -24,9 +24,9 @@ from emprior.contest import contest
 from emprior.denoisers.prior import Prior
 from emprior.evaluate.frames import open_frames
 from emprior.family import KINDS
-from emprior.identify import resolve
 from emprior.micrograph import Micrograph
 from emprior.noise_names import noise_model
+from emprior.noise_spec import resolve
 
 NOISES = ("P(1)", "P(10)", "P(25)", "G(1)")
 SHAPE, PIXEL_SIZE = (512, 512), 0.0489

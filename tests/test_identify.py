@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from emprior.errors import ImageError, InputError, OptionError
-from emprior.identify import check_spec, identify, resolve
+from emprior.identify import identify
 from emprior.noise import ClippedPoisson, Gaussian, Poisson, PoissonGaussian
+from emprior.noise_spec import check_spec, resolve
 
 SHAPES = [(256, 192), (96, 128), (48, 64)]
 

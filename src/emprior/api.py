@@ -18,9 +18,9 @@ from emprior.denoisers import LEARNED, Estimate, learned, make
 from emprior.denoisers.depth import DEEPEST, Depth, reaches
 from emprior.errors import EmpriorWarning, InputError, OptionError
 from emprior.found import Found, FoundColumns, FoundOptics
-from emprior.identify import check_spec
 from emprior.micrograph import Micrograph
 from emprior.noise import NoiseModel
+from emprior.noise_spec import check_spec
 from emprior.preparation import prepared
 from emprior.references import References
 

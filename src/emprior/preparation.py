@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from emprior.errors import EmpriorWarning
 from emprior.faults import Faults, Mask, filled, find_outliers, find_patches
-from emprior.identify import Identification, check_counts, resolve
+from emprior.identify import Identification
 from emprior.micrograph import Micrograph
 from emprior.noise import NoiseModel
+from emprior.noise_spec import check_counts, resolve
 from emprior.references import References, find_seams
 from emprior.rownoise import find_row_noise
 

@@ -10,10 +10,10 @@ import numpy as np
 from emprior.denoisers import LEARNED, Denoiser, learned, make
 from emprior.errors import FileError
 from emprior.evidence import Advantage, hold_out
-from emprior.identify import resolve
 from emprior.io import read
 from emprior.micrograph import Micrograph
 from emprior.noise_names import PAPER_NOISES, noise_model
+from emprior.noise_spec import resolve
 from emprior.reproduce.basics import GREY
 from emprior.reproduce.board import Rows, gan_rows, score
 from emprior.reproduce.book import Book

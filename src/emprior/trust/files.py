@@ -15,9 +15,9 @@ from emprior import __version__
 from emprior.errors import ImageError, InputError
 from emprior.family import KINDS
 from emprior.files import replacing
-from emprior.identify import check_spec
 from emprior.io import FORMATS, Signal, read
 from emprior.micrograph import check_pixel_size
+from emprior.noise_spec import check_spec
 from emprior.trust.check import FALSE_ALARM, Check, check, check_false_alarm, common_scale
 from emprior.trust.columns import COARSEST
 from emprior.trust.command import Command
