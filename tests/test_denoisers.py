@@ -10,7 +10,7 @@ from emprior.denoisers import DENOISERS, LEARNED, make
 from emprior.denoisers.classical import Blur, Wavelet, least_risk
 from emprior.denoisers.pooled import Pooled, pooling_factor
 from emprior.denoisers.stabilise import mean_variance, stabiliser, unclip
-from emprior.errors import MissingExtraError, OptionError
+from emprior.errors import EmpriorWarning, MissingExtraError, OptionError
 from emprior.metrics import psnr
 from emprior.micrograph import Micrograph
 from emprior.noise import ClippedPoisson, Gaussian, Poisson, PoissonGaussian
@@ -19,6 +19,7 @@ from emprior.noise import ClippedPoisson, Gaussian, Poisson, PoissonGaussian
 NAMES = [name for name in DENOISERS if name not in LEARNED]
 SMALL = lattice((37, 53), pixel_size=0.12)
 
+scarce = pytest.mark.filterwarnings("ignore:.*electrons a pixel")
 names = pytest.mark.parametrize("name", NAMES)
 noises = pytest.mark.parametrize("noise", NOISE_CASES.values(), ids=NOISE_CASES)
 
@@ -41,6 +42,7 @@ def test_estimate_is_a_finite_image_of_the_same_shape(denoiser, noise):
     laws.estimate_is_a_finite_float32_image(denoiser, noisy(SMALL, noise), noise)
 
 
+@scarce
 @names
 def test_smallest_image_and_no_pixel_size(denoiser):
     for noise in (Gaussian(0.1), Poisson(1.0), ClippedPoisson(1.0, 0.0, 1.0)):
@@ -48,6 +50,7 @@ def test_smallest_image_and_no_pixel_size(denoiser):
         laws.estimate_is_a_finite_float32_image(denoiser, tiny, noise)
 
 
+@scarce
 @names
 @pytest.mark.parametrize(
     ("noise", "image"),
@@ -252,6 +255,14 @@ def test_wavelet_keeps_the_frame_where_there_is_no_noise(rng):
     clean = lattice((64, 80), 0.1)
     estimate = Wavelet()(Micrograph(clean), Gaussian(1e-5), rng).image
     assert psnr(estimate, clean, data_range=1) > 80
+
+
+@pytest.mark.parametrize("name", ["nlm", "tv"])
+def test_too_few_electrons_for_single_pixels_are_said(name, rng):
+    some, few = (Micrograph(rng.poisson(mean, (48, 40)).astype(np.float32)) for mean in (0.6, 0.2))
+    make(name)(some, Poisson(1.0), rng)
+    with pytest.warns(EmpriorWarning, match=r"^0\.[12]\d? electrons a pixel.*pooled-wavelet"):
+        make(name)(few, Poisson(1.0), rng)
 
 
 def test_make_names_the_nearest():

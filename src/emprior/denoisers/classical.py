@@ -7,9 +7,11 @@ what is to be set is set from the frame and its noise model, in the same way for
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import scipy.fft
@@ -19,9 +21,9 @@ from scipy.optimize import minimize_scalar
 
 from emprior.denoisers.base import Denoiser, Estimate
 from emprior.denoisers.stabilise import mean_variance, stabiliser, unclip
-from emprior.errors import import_extra
+from emprior.errors import EmpriorWarning, import_extra
 from emprior.micrograph import Micrograph
-from emprior.noise import NoiseModel
+from emprior.noise import NoiseModel, Poisson
 
 Values = NDArray[np.floating]
 
@@ -125,12 +127,35 @@ class Wiener(Denoiser):
 
 
 class GaussianDenoiser(Denoiser):
-    """A method for Gaussian noise, given any noise by variance stabilisation."""
+    """A method for Gaussian noise, given any noise by variance stabilisation.
+
+    Attributes
+    ----------
+    fewest : float
+        Electrons a pixel below which it takes single ones for structure.
+    """
+
+    fewest: ClassVar[float] = 0.0
 
     def __call__(
         self, micrograph: Micrograph, noise: NoiseModel, rng: np.random.Generator
     ) -> Estimate:
-        """Stabilise, denoise, and return without bias."""
+        """Stabilise, denoise, and return without bias.
+
+        Warns
+        -----
+        EmpriorWarning
+            If there are too few electrons.
+        """
+        if isinstance(noise, Poisson):
+            electrons = float(micrograph.image.mean() - noise.offset) / noise.gain
+            if electrons < self.fewest:
+                warnings.warn(
+                    f"{electrons:.2g} electrons a pixel: below {self.fewest:g} this method takes "
+                    "single electrons for structure; choose pooled-wavelet, say",
+                    EmpriorWarning,
+                    stacklevel=2,
+                )
         curve = stabiliser(noise, micrograph.image)
         image, trace = self.denoise(curve.forward(micrograph.image), rng)
         return Estimate(curve.inverse(image).astype(np.float32), trace=trace)
@@ -202,6 +227,8 @@ class NonLocalMeans(GaussianDenoiser):
     .. [1] A. Buades, B. Coll, J.-M. Morel, CVPR 2005, II-60.
     """
 
+    fewest: ClassVar[float] = 0.35
+
     patch: int = 7
     distance: int = 15
 
@@ -226,6 +253,8 @@ class TotalVariation(GaussianDenoiser):
     ----------
     .. [1] S. Ramani, T. Blu, M. Unser, IEEE Trans. Image Process. 17 (2008) 1540, eqs. (6), (20).
     """
+
+    fewest: ClassVar[float] = 0.35
 
     def denoise(self, image: Values, rng: np.random.Generator) -> tuple[Values, dict[str, float]]:
         """Minimise ‖x − y‖² + weight·TV(x); the trace has the weight."""
