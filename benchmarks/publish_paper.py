@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 
 from emprior import records
 from emprior.comparison import COMPARISON
+from emprior.report.plots import WITHHELD
 from emprior.views import DESCRIPTION
 
 SHARED = (COMPARISON, "reproduction.json", "files.json")
@@ -51,7 +52,7 @@ def publish(folder: Path, to: Path) -> None:
         else:
             shutil.copy(folder / record["file"], to / record["file"])
     if withheld:
-        (to / "withheld.txt").write_text("\n".join(withheld) + "\n", encoding="utf-8")
+        (to / WITHHELD).write_text("\n".join(withheld) + "\n", encoding="utf-8")
     if not any((to / "pictures").iterdir()):
         (to / "pictures").rmdir()
 

@@ -6,9 +6,9 @@ Gain and offset are read from each frame. Of its electrons a share is drawn to b
 by every classical row, by a generative prior and by a network; the others, which are independent
 noise about the same specimen, judge. The table holds the share of the contrast that an answer
 leaves unexplained, less the noise of the judging electrons (that part is the same for all rows, so
-that differences between rows do not depend on it), as the mean over frames; below it, by how much
-the prior or network is ahead of the best classical row on the same draws. ``--write`` puts all of
-it into a file of docs/.
+that differences between rows do not depend on it), as the mean over frames; below it, on how many
+frames the prior or network is ahead of all classical rows. ``--write`` puts all of it into a file
+of docs/.
 """
 
 from __future__ import annotations

@@ -71,6 +71,7 @@ def test_priors_of_training_runs_are_listed(tmp_path, prior):
     assert listed.index("a/prior.safetensors: dcgan") < listed.index("warning")
     assert listed.count("Stripes. Not for crystals.") == 1
     assert "no prior in" in _run("--in", tmp_path / "data", code=2)
+    assert "the one or the other" in _run("--in", tmp_path, "card", prior, code=2)
 
 
 # -------------------------------------------------------------------------------------- verify

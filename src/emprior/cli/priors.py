@@ -13,7 +13,7 @@ import typer
 
 from emprior.cli.options import Overwrite, Quiet
 from emprior.console import session
-from emprior.errors import WeightsError
+from emprior.errors import OptionError, WeightsError
 
 priors = typer.Typer(rich_markup_mode="markdown")
 
@@ -31,9 +31,17 @@ def _list(
 
     Alone it lists those that come with emprior and those that were imported.
     """
-    if context.invoked_subcommand is not None:
+    command = context.invoked_subcommand
+    if command is not None and folder is None:
         return
     with session() as console:
+        if command is not None:
+            raise OptionError(
+                f"--in {folder} with the command {command!r}",
+                expected="the one or the other",
+                why="--in lists the priors of a folder",
+                fix=f"leave out {command!r}, or give it the path of a prior",
+            )
         from emprior.weights import describe, names, trained
 
         listed: list[str | Path] = [*names()] if folder is None else [*trained(folder)]

@@ -34,7 +34,7 @@ def names() -> list[str]:
 
 
 def trained(folder: str | Path) -> list[Path]:
-    """Return the priors of the training runs in a folder, the run itself or any depth above.
+    """Return the priors of the training runs in a folder, at any depth.
 
     Raises
     ------
