@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
@@ -20,12 +20,16 @@ from emprior.denoisers import LEARNED
 from emprior.errors import EmpriorWarning, InputError, OptionError, OutputError
 from emprior.io import Signal, check_holds, read, write
 from emprior.movie import REACH
-from emprior.references import read_references
+from emprior.references import References, read_references
 from emprior.shelf import Shelf
 from emprior.weights import locate
 from emprior.workers import processes, spread
 
 Progress = Callable[[float], None]
+Job = tuple[
+    Path, tuple[int, ...], list[NDArray[Any]], int, float | None, Settings, References | None
+]
+"""What `answer` takes of one frame."""
 
 
 def denoise_file(
@@ -86,27 +90,34 @@ def denoise_file(
     signal, pixel_size = _opened(source, settings, targets)
     if pixel_size is None:
         pixel_size = _assumed(source, signal, settings)
+    references = read_references(settings.dark, settings.gain)
     maps = ("image", "deviation") if settings.tells else ("image",)
     shelf = Shelf(target, signal.data.shape, _task(source, settings, pixel_size), maps)
     _say_before(source, shelf, signal.frame_count, say)
+    left = [index for index in np.ndindex(*signal.data.shape[:-2]) if index not in shelf.told]
+    read_in = _with_neighbours if settings.movie else _by_itself
+    jobs = (
+        (source, index, *frames, pixel_size, settings, references)
+        for index, frames in zip(left, read_in(signal, left), strict=True)
+    )
     try:
-        _work(source, signal, pixel_size, settings, shelf, workers, scheduler, progress)
+        _work(jobs, len(left), shelf, workers, scheduler, progress)
     except InputError:
         shelf.clear()  # a second run would end the same
         raise
-    frames = [restored(shelf, index, pixel_size) for index in np.ndindex(*signal.data.shape[:-2])]
-    provenance = _provenance(source, settings, pixel_size, frames)
+    found = [restored(shelf, index, pixel_size) for index in np.ndindex(*signal.data.shape[:-2])]
+    provenance = _provenance(source, settings, pixel_size, found)
     try:
         if deviation is not None:
-            _write_deviation(deviation, signal, shelf, frames, provenance, overwrite)
+            _write_deviation(deviation, signal, shelf, found, provenance, overwrite)
         image = signal.with_data(shelf.map("image"))
         write(target, image, provenance=provenance, overwrite=overwrite)
     except OutputError:
-        if len(frames) == 1:
+        if len(found) == 1:
             shelf.clear()  # nothing that would be missed
         raise
     shelf.clear()
-    return frames
+    return found
 
 
 def _opened(
@@ -142,24 +153,16 @@ def _say_before(source: Path, shelf: Shelf, total: int, say: Callable[[str], obj
 
 
 def _work(
-    source: Path,
-    signal: Signal,
-    pixel_size: float | None,
-    settings: Settings,
+    jobs: Iterable[Job],
+    left: int,
     shelf: Shelf,
     workers: int,
     scheduler: str | None,
     progress: Progress,
 ) -> None:
-    """Denoise all frames that are not on the shelf yet."""
-    references = read_references(settings.dark, settings.gain)
-    total, before = signal.frame_count, len(shelf.told)
-    left = [index for index in np.ndindex(*signal.data.shape[:-2]) if index not in shelf.told]
-    read_in = _with_neighbours if settings.movie else _by_itself
-    jobs = (
-        (source, index, *frames, pixel_size, settings, references)
-        for index, frames in zip(left, read_in(signal, left), strict=True)
-    )
+    """Denoise the frames that are left, and put the answers on the shelf."""
+    before = len(shelf.told)
+    total = before + left
     if not left:
         progress(1.0)
     elif workers == 1 and scheduler is None:
@@ -171,7 +174,7 @@ def _work(
             keep(shelf, answer(*job, advance))
             advance(1.0)
     else:
-        with processes(min(workers, len(left)), scheduler) as client:
+        with processes(min(workers, left), scheduler) as client:
             for done, one in enumerate(spread(client, answer, jobs), before + 1):
                 keep(shelf, one)
                 progress(done / total)
