@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +25,7 @@ from emprior.recipes import load
 from emprior.training import AdversarialRecipe, TrainingRecipe, run_directory, train
 from emprior.training.adversarial import Adversarial, Batch, settle
 from emprior.training.crops import draw_crops
+from emprior.training.interruption import Interruption
 
 pytestmark = pytest.mark.usefixtures("single_thread")
 
@@ -182,16 +184,25 @@ def test_ctrl_c_waits_for_the_update(tmp_path):
     assert_same_runs(straight, run)
 
 
-def test_a_second_ctrl_c_does_not_wait(tmp_path):
+def test_a_second_ctrl_c_does_not_wait(tmp_path, monkeypatch):
+    heard, hear = threading.Event(), Interruption._hear
+
+    def told(*args):
+        hear(*args)
+        heard.set()
+
+    monkeypatch.setattr(Interruption, "_hear", told)
+
     class Impatient(Stripes):
         calls = 0
 
         def crops(self, n, shape, rng):
             Impatient.calls += 1
             if Impatient.calls == 7:
-                for _ in range(2):
-                    os.kill(os.getpid(), signal.SIGINT)
-                    time.sleep(0.2)  # signals that come together are one
+                os.kill(os.getpid(), signal.SIGINT)
+                assert heard.wait(60)  # signals that come together are one
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.2)
             return super().crops(n, shape, rng)
 
     recipe = _recipe(output={"checkpoint": 2})
