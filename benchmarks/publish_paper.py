@@ -27,7 +27,7 @@ SHARED = (COMPARISON, "reproduction.json", "files.json")
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "paper"
 
 
-def elsewhere(experiment: str, record: dict[str, Any]) -> bool:
+def borrowed(experiment: str, record: dict[str, Any]) -> bool:
     """Whether a recorded picture shows an image that is other people's."""
     if experiment == "natural":
         return record["row"].endswith((": data", ": target"))
@@ -46,7 +46,7 @@ def publish(folder: Path, to: Path) -> None:
     for record in records.read(folder / records.RECORDS):
         if "file" not in record:
             continue
-        if elsewhere(folder.name, record):
+        if borrowed(folder.name, record):
             withheld.append(record["file"])
             (to / record["file"]).unlink(missing_ok=True)
         else:

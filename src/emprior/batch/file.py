@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from emprior import __version__
 from emprior.api import Denoised, assumed_pixel_size
-from emprior.batch.frame import answer, keep, restored, structure
+from emprior.batch.frame import Progress, answer, keep, restored, structure
 from emprior.batch.settings import Settings, untold
 from emprior.denoisers import LEARNED
 from emprior.errors import EmpriorWarning, InputError, OptionError, OutputError
@@ -25,7 +25,6 @@ from emprior.shelf import Shelf
 from emprior.weights import locate
 from emprior.workers import processes, spread
 
-Progress = Callable[[float], None]
 Job = tuple[
     Path, tuple[int, ...], list[NDArray[Any]], int, float | None, Settings, References | None
 ]
