@@ -151,14 +151,14 @@ def train(
                 trainer.begin(recipe.start)
             if team.leads:
                 folder.prepare(run, recipe, data.hash, resume)
-            if not newest and (outcome := _finished(run, recipe)):
+            if outcome := _finished(run, recipe):
                 return outcome
             facts = checkpoint.read(newest, trainer.parts) if newest else {}
         return _Run(recipe, run, trainer, data, facts, team).loop(progress)
 
 
 def _finished(run: Path, recipe: TrainingRecipe) -> Outcome | None:
-    """Return the outcome of a finished run that was kept without its checkpoints."""
+    """Return the outcome of a run with nothing left to do, whose files stay as they are."""
     prior, log = run / "prior.safetensors", run / "log.jsonl"
     if not (prior.exists() and log.exists()):
         return None
@@ -318,11 +318,11 @@ class _Run:
         prior = self._prior()
         table = self.trainer.picture(prior, _stream(self.recipe, _SAMPLES, 0))
         folder.write_table(self.path / "samples" / f"{self.step:09d}.png", table, self.data.shown)
-        if not self.recipe.stop:
-            self._save(self.path / "prior.safetensors", prior)
         if self.recipe.output.keep_priors:
             kept = make_directory(self.path / "priors", "the prior of each picture is kept there")
             self._save(kept / f"{self.step:09d}.safetensors", prior)
+        if not self.recipe.stop:  # last, since it says that a run is finished
+            self._save(self.path / "prior.safetensors", prior)
 
     def _save(self, path: Path, prior: Stored, held_out: Figures | None = None) -> None:
         card = weights.Card(
