@@ -92,7 +92,8 @@ def test_linearisation_agrees_with_an_explicit_jacobian(problem: LatentProblem, 
         )
         fisher = problem.noise.fisher(problem.image(z)[t, 0]).reshape(-1)
         expected = (J.T @ (fisher * (J @ v[t, 0])) + 0.7 * v[t, 0]) / problem.pixels
-        torch.testing.assert_close(curvature(v)[t, 0], expected)
+        difference = curvature(v)[t, 0] - expected  # products with J are differences of images
+        assert difference.norm() < 1e-3 * expected.norm()
 
 
 def test_objective_is_the_papers_squared_error_under_unit_gaussian_noise(generator, rng) -> None:
