@@ -407,6 +407,15 @@ def test_thin_slices_are_a_part_of_the_inversion(seer, crystal):
     assert (answers[0].image != answers[1].image).any()
 
 
+def test_corrections_end_where_they_gain_little(seer, crystal, monkeypatch):
+    def passes(little, corrections):
+        monkeypatch.setattr("emprior.denoisers.prior._LITTLE", little)
+        prior = Prior(prior=seer, depth="inversion", corrections=corrections)
+        return prior(*crystal, np.random.default_rng(0)).trace["passes"]
+
+    assert passes(np.inf, 3) == passes(-np.inf, 1) < passes(-np.inf, 3)
+
+
 def test_first_sight_is_compared_with_nothing_and_says_so(seer, crystal):
     frame, noise = crystal  # a contest would end with a warning
     done = emprior.denoise(frame, noise=noise, prior=seer, depth="encoder")

@@ -32,6 +32,9 @@ from emprior.inversion import (
 from emprior.micrograph import Micrograph
 from emprior.noise import NoiseModel
 
+_LITTLE = 10.0
+"""Nats over a window; what a further correction would gain is about a quarter of the last gain."""
+
 
 @dataclass(frozen=True, eq=False)
 class Fit:
@@ -58,8 +61,8 @@ class Prior(Denoiser):
         How far to go, one of `emprior.denoisers.depth.DEPTHS`. Without an encoder, or with
         another search than the default, nothing follows the inversion.
     corrections : int
-        How often a generator that saves time in the search is made exact about what was found,
-        and the search refined.
+        How often, at most, a generator that saves time in the search is made exact about what was
+        found, and the search refined: until that gains little.
     turn : float, optional
         By which the frame is turned before an encoder looks at it, clockwise [degrees]; if it is
         left out, the encoder finds one.
@@ -77,7 +80,7 @@ class Prior(Denoiser):
     search: str = "default"
     device: str = "auto"
     depth: Depth = DEEPEST
-    corrections: int = 2
+    corrections: int = 4
     turn: float | None = None
     progress: Callable[[float], None] | None = field(default=None, compare=False, repr=False)
 
@@ -190,7 +193,7 @@ class Prior(Denoiser):
     ) -> tuple[Pose, Inversion]:
         """Search from the start, or from a latent vector that is nearly right.
 
-        Then make the generator exact about what was found, and refine that, some times.
+        Then make the generator exact about what was found, and refine that, until it gains little.
         """
         total, passes, inversion = max(1, self.corrections + (latent is None)), 0, None
         for turn in range(total):
@@ -206,8 +209,12 @@ class Prior(Denoiser):
             def share(done: float, turn: int = turn) -> None:
                 progress((turn + done) / total)
 
-            inversion = invert(posed.problem(*frame)[0], search, rng, progress=share)
+            problem = posed.problem(*frame)[0]
+            before = torch.inf if latent is None else problem.value(latent[:, None])[:, 0]
+            inversion = invert(problem, search, rng, progress=share)
             latent, passes = inversion.latent, passes + inversion.passes
+            if bool(((before - inversion.value) * problem.pixels < _LITTLE).all()):
+                break
         assert inversion is not None
         return posed, replace(inversion, passes=passes)
 
