@@ -16,11 +16,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from emprior.denoisers import LEARNED, Estimate, learned, make
 from emprior.denoisers.depth import DEEPEST, Depth, reaches
-from emprior.errors import EmpriorWarning, InputError, OptionError
+from emprior.errors import EmpriorWarning, InputError
 from emprior.found import Found, FoundColumns, FoundOptics
 from emprior.micrograph import Micrograph
 from emprior.noise import NoiseModel
-from emprior.noise_spec import check_spec
+from emprior.options import check_options
 from emprior.preparation import prepared
 from emprior.references import References
 
@@ -304,65 +304,6 @@ def _said_of(pixel_size: float | None) -> str:
         f"{NATIVE_PIXEL_SIZE} Å, that of the prior's training data, is assumed. If that is wrong "
         "the prior looks for atoms of the wrong size; give the pixel size"
     )
-
-
-def check_options(
-    *,
-    method: str,
-    noise: str | NoiseModel,
-    prior: str | Path,
-    seed: int | Sequence[int],
-    device: str,
-    depth: str = DEEPEST,
-) -> None:
-    """Find options without a meaning before any work is done; all as `denoise` takes them.
-
-    Raises
-    ------
-    OptionError
-        If a method, noise, depth, seed or device is not one.
-    WeightsError
-        If the prior cannot be used.
-    """
-    make(method)
-    if isinstance(noise, str):
-        check_spec(noise)
-    elif not isinstance(noise, NoiseModel):
-        raise OptionError(
-            f"a noise of type {type(noise).__name__}",
-            expected="text such as 'auto' or 'gaussian:0.1', or a model of emprior.noise",
-            why="it says how probable each pixel value is",
-            fix="leave it out to have it identified from the frame",
-        )
-    try:
-        np.random.SeedSequence(seed)
-    except (TypeError, ValueError) as error:
-        raise OptionError(
-            f"a seed of {seed!r}",
-            expected="a whole number of at least 0, or several",
-            why="random draws start from it, and are the same again for the same seed",
-            fix="leave it out, or give for example 1",
-        ) from error
-    if not reaches(depth, DEEPEST) and method != "prior":
-        raise OptionError(
-            f"the depth {depth!r} with the method {method!r}",
-            expected="a depth only with the method 'prior'",
-            why="the other methods have no such parts, so it would silently go unused",
-            fix="leave out the one or the other",
-        )
-    if method in LEARNED:
-        from emprior.denoisers.networks import check_network
-        from emprior.device import choose_device
-
-        check_network(method, prior, depth)
-        choose_device(device)
-    elif prior != "default":
-        raise OptionError(
-            f"the prior {str(prior)!r} with the method {method!r}",
-            expected=f"a prior only with the methods {', '.join(LEARNED)}",
-            why="the other methods know nothing of priors, so it would silently go unused",
-            fix="leave out the one or the other",
-        )
 
 
 def _contest(

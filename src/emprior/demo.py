@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from emprior.api import check_options, denoise
+from emprior.api import denoise
 from emprior.errors import OutputError
 from emprior.evaluate.frames import interpolate
 from emprior.files import make_directory, replacing
@@ -24,6 +24,7 @@ from emprior.io import Signal, write
 from emprior.metrics import psnr
 from emprior.micrograph import Micrograph
 from emprior.noise import Poisson
+from emprior.options import check_options
 
 SIDE = 512  # pixels
 FACTOR = 4  # fine pixels along a stored one

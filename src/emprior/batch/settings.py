@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from emprior.api import check_options
 from emprior.denoisers.depth import DEEPEST, Depth, reaches
 from emprior.errors import OptionError
 from emprior.files import expanded
 from emprior.micrograph import check_pixel_size
+from emprior.options import check_options
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ import json
 import warnings
 from typing import Any, NamedTuple
 
-from emprior.api import check_options
 from emprior.datasets import Dataset
 from emprior.denoisers import LEARNED
 from emprior.errors import EmpriorWarning, MissingExtraError, OptionError
 from emprior.evaluate.frames import Frame, expand, open_frames
 from emprior.evaluate.recipe import EvaluationRecipe, Row, Source
+from emprior.options import check_options
 
 
 class Task(NamedTuple):

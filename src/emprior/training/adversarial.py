@@ -40,7 +40,7 @@ from emprior.training.adversarial_recipe import AdversarialRecipe, AdversarialSt
 from emprior.training.checkpoint import Part
 from emprior.training.conditions import Conditions
 from emprior.training.crops import Drawn, check_crops, draw, draw_crops
-from emprior.training.heldout import HeldOut, likelihood
+from emprior.training.heldout import HeldOutCrops, likelihood
 from emprior.training.trainer import Figures, Micrographs, follow, start_from
 
 _GRID = 6  # samples along each side of a picture
@@ -96,7 +96,7 @@ class Adversarial:
         rng: np.random.Generator,
     ) -> None:
         check_crops(data, recipe.data, recipe.generator.size, "generator.size")
-        self._judged: HeldOut | None = None
+        self._judged: HeldOutCrops | None = None
         if recipe.stop:
             data, self._judged = _hold_out(recipe, recipe.stop, data, rng)
         self.recipe, self.data, self.device = recipe, data, device
@@ -236,7 +236,7 @@ class Adversarial:
 
 def _hold_out(
     recipe: AdversarialRecipe, stop: AdversarialStop, data: Micrographs, rng: np.random.Generator
-) -> tuple[Micrographs, HeldOut]:
+) -> tuple[Micrographs, HeldOutCrops]:
     """Return what to train on, and what judges it."""
     if not isinstance(data, Dataset | Stack) or data.channels != 1:
         raise RecipeError(
@@ -249,7 +249,7 @@ def _hold_out(
         likelihood(label, stop.pooling)
     data, held_out = data.split(stop.held_out, rng)
     crops = draw_crops(held_out, recipe.data, recipe.generator.size, stop.frames, rng)[:, 0]
-    return data, HeldOut.of(crops, stop.noise, stop.pooling, rng)
+    return data, HeldOutCrops.of(crops, stop.noise, stop.pooling, rng)
 
 
 def _generator(

@@ -21,7 +21,7 @@ from emprior.stored import Stored
 from emprior.training.checkpoint import Part
 from emprior.training.columns_recipe import ColumnsRecipe
 from emprior.training.examples import Examples, ExampleSource
-from emprior.training.heldout import HeldOut, likelihood
+from emprior.training.heldout import HeldOutCrops, likelihood
 from emprior.training.scattering import scattering_factors
 from emprior.training.trainer import Figures, convolving, follow, schedule, start_from
 
@@ -83,12 +83,12 @@ class Columns:
         )
         self._judged = self.held_out.draw(_JUDGED, rng, Poisson().averaged(recipe.noise.pooling**2))
 
-        self._inverted: HeldOut | None = None
+        self._inverted: HeldOutCrops | None = None
         if stop := recipe.stop:
             for label in stop.noise:
                 likelihood(label, recipe.noise.pooling)
             crops = held_out.crops(stop.frames, (recipe.data.crop,) * 2, rng).images[:, 0]
-            self._inverted = HeldOut.of(crops, stop.noise, recipe.noise.pooling, rng)
+            self._inverted = HeldOutCrops.of(crops, stop.noise, recipe.noise.pooling, rng)
 
     @property
     def parts(self) -> dict[str, Part]:

@@ -24,7 +24,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class HeldOut:
+class HeldOutCrops:
     """Held-out crops.
 
     Parameters
@@ -40,7 +40,7 @@ class HeldOut:
     @classmethod
     def of(
         cls, clean: Floats, labels: Iterable[str], pooling: int, rng: np.random.Generator
-    ) -> HeldOut:
+    ) -> HeldOutCrops:
         """Add noises, by their names, to clean crops (n, H, W), as `emprior.training.crops.sample`.
 
         "none" leaves them as they are.

@@ -19,7 +19,7 @@ from emprior.regressors import LEVEL, Regressor
 from emprior.stored import Stored
 from emprior.training.checkpoint import Part
 from emprior.training.crops import check_crops, draw_crops, sample
-from emprior.training.heldout import HeldOut
+from emprior.training.heldout import HeldOutCrops
 from emprior.training.regression_recipe import RegressionNoise, RegressionRecipe
 from emprior.training.trainer import Figures, Micrographs, convolving, follow, schedule, start_from
 
@@ -85,10 +85,10 @@ class Regression:
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.adam = torch.optim.Adam(self.network.parameters(), self.settings.rate)
         self.data, held_out = _split(recipe, data, rng)
-        self._judged: HeldOut | None = None
+        self._judged: HeldOutCrops | None = None
         if held_out:
             crops = self._crops(held_out, _JUDGED, rng)
-            self._judged = HeldOut.of(crops, _labels(recipe.noise), recipe.noise.pooling, rng)
+            self._judged = HeldOutCrops.of(crops, _labels(recipe.noise), recipe.noise.pooling, rng)
 
     @property
     def parts(self) -> dict[str, Part]:
