@@ -3,7 +3,8 @@
     python benchmarks/publish_paper.py RUN [--to docs/results/paper]
 
 Copies records, pictures and descriptions, and of each network that is trained to its end the
-recipe, the log, and the weights: the last ones and those of its best state. Pictures that are other
+recipe, the log, and the weights: the last ones and those of its best state; and what is scored of
+test images so far. Pictures that are other
 people's (natural images, frames of the video) stay behind, their names in ``withheld.txt``. A copy
 of the folder goes on where the run was. ``make paper`` draws the page.
 """
@@ -22,8 +23,10 @@ from emprior import records
 from emprior.comparison import COMPARISON
 from emprior.report.plots import WITHHELD
 from emprior.views import DESCRIPTION
+from emprior.weights import read_card
 
 SHARED = (COMPARISON, "reproduction.json", "files.json")
+SCORED = "evaluation"
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "paper"
 
 
@@ -74,7 +77,8 @@ def keep(network: Path, to: Path) -> None:
     for name in names:
         if name.endswith(".safetensors") and (to / name).exists():
             one, other = load_file(network / name), load_file(to / name)
-            if one.keys() == other.keys() and all(one[key].equal(other[key]) for key in one):
+            same = one.keys() == other.keys() and all(one[key].equal(other[key]) for key in one)
+            if same and read_card(network / name) == read_card(to / name):
                 continue
         (to / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(network / name, to / name)
@@ -92,6 +96,8 @@ def main() -> None:
         if not (made.parent / records.RECORDS).exists():  # begun just now
             continue
         publish(made.parent, options.to / made.parent.name)
+    if (options.run / SCORED).exists():  # hours of searches that several experiments share
+        shutil.copytree(options.run / SCORED, options.to / SCORED, dirs_exist_ok=True)
     for network in sorted((options.run / "networks").iterdir()):
         if finished(network):
             keep(network, options.to / "networks" / network.name)
