@@ -23,6 +23,7 @@ from emprior.inversion import (
     Stage,
     View,
     invert,
+    laplace,
 )
 from emprior.noise import Gaussian, NoiseModel, Poisson
 from emprior.simulate.imaging import exit_wave, form_image, single_threaded, transmit
@@ -288,10 +289,14 @@ def test_exposure_and_scale_are_found_with_the_scene(small, rng, free):
     latent = 0.5 * blank.sample(1, rng)
     latent[..., -free:] = torch.tensor([1.5, -1.0][:free])
     truth = blank.image(latent)[:, 0]
-    found = search(problem(Gaussian(0.2), truth), small)
+    found = search(problem(Gaussian(0.2), truth), small, 40)
     assert psnr(found.image / 80, truth / 80) > 55
-    # Unit, blur and counts trade for each other, so that the numbers are known only so well.
-    assert found.latent[0, -free:].tolist() == pytest.approx([1.5, -1.0][:free], abs=0.4)
+    # Unit, zero, blur and counts trade for each other, so that they are known only so well.
+    sd = (
+        laplace(problem(Gaussian(0.2), truth), found.latent[0]).covariance.diagonal()[-free:].sqrt()
+    )
+    error = (found.latent[0, -free:] - latent[0, 0, -free:]).abs()
+    assert bool((error < 3 * sd).all()), (error, sd)
 
 
 def test_corrected_it_draws_thin_slices_at_one_point_and_moves_as_before(generator, rng):
