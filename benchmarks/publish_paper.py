@@ -4,9 +4,9 @@
 
 Copies records, pictures and descriptions, and of each network that is trained to its end the
 recipe, the log, and the weights: the last ones and those of its best state; and what is scored of
-test images so far. Pictures that are other
-people's (natural images, frames of the video) stay behind, their names in ``withheld.txt``. A copy
-of the folder goes on where the run was. ``make paper`` draws the page.
+test images so far. Pictures that are other people's (natural images, frames of the video) stay
+behind, their names in ``withheld.txt``. A copy of the folder goes on where the run was. ``make
+paper`` draws the page.
 """
 
 from __future__ import annotations

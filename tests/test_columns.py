@@ -289,12 +289,11 @@ def test_exposure_and_scale_are_found_with_the_scene(small, rng, free):
     latent = 0.5 * blank.sample(1, rng)
     latent[..., -free:] = torch.tensor([1.5, -1.0][:free])
     truth = blank.image(latent)[:, 0]
-    found = search(problem(Gaussian(0.2), truth), small, 40)
+    planted = problem(Gaussian(0.2), truth)
+    found = search(planted, small, 40)
     assert psnr(found.image / 80, truth / 80) > 55
     # Unit, zero, blur and counts trade for each other, so that they are known only so well.
-    sd = (
-        laplace(problem(Gaussian(0.2), truth), found.latent[0]).covariance.diagonal()[-free:].sqrt()
-    )
+    sd = laplace(planted, found.latent[0]).covariance.diagonal()[-free:].sqrt()
     error = (found.latent[0, -free:] - latent[0, 0, -free:]).abs()
     assert bool((error < 3 * sd).all()), (error, sd)
 

@@ -92,7 +92,8 @@ def test_linearisation_agrees_with_an_explicit_jacobian(problem: LatentProblem, 
         )
         fisher = problem.noise.fisher(problem.image(z)[t, 0]).reshape(-1)
         expected = (J.T @ (fisher * (J @ v[t, 0])) + 0.7 * v[t, 0]) / problem.pixels
-        difference = curvature(v)[t, 0] - expected  # products with J are differences of images
+        difference = curvature(v)[t, 0] - expected
+        # Products with J are differences of images.
         assert difference.norm() < 1e-3 * expected.norm()
 
 

@@ -158,7 +158,7 @@ def train(
 
 
 def _finished(run: Path, recipe: TrainingRecipe) -> Outcome | None:
-    """Return the outcome of a run with nothing left to do, whose files stay as they are."""
+    """Return the outcome of a run with nothing left to do, whose prior stays as it is."""
     prior, log = run / "prior.safetensors", run / "log.jsonl"
     if not (prior.exists() and log.exists()):
         return None
