@@ -12,6 +12,7 @@ from test_encoder import bumps, telling
 
 from emprior.demo import example
 from emprior.denoisers.prior import Prior
+from emprior.generators import ColumnEncoder
 from emprior.generators.guess import canvas
 from emprior.generators.turning import turned, turning, upright
 from emprior.metrics import psnr
@@ -52,31 +53,56 @@ def test_quarter_turns_are_exact(rng, quarters):
     assert bool((seen == 1).all())
 
 
-@pytest.mark.parametrize("wanted", [0.0, 37.0, 120.0, 180.0, 352.0])
-def test_the_least_doubt_wins(wanted):
-    asked = []
-
-    def doubt(turn: float) -> float:
-        asked.append(turn)
-        return 0.3 + 1 - math.cos(math.radians(turn - wanted))
-
-    found, least = upright(doubt)
-    assert least == pytest.approx(0.3, abs=0.02)
-    if wanted in (0.0, 180.0, 352.0):  # little doubt as it is, or upside down, is enough
-        assert (found, len(asked)) == (180.0 if wanted == 180 else 0.0, 2)
-    else:
-        assert found == pytest.approx(wanted, abs=3)
+@pytest.mark.parametrize("wanted", [0.0, 37.0, 120.0, 180.0, 243.0])
+def test_the_clearest_turn_wins(wanted):
+    found = upright(lambda turn: 1.3 - math.cos(math.radians(turn - wanted)))
+    assert found == pytest.approx(wanted, abs=3)
 
 
-@pytest.mark.parametrize("doubts", [(math.inf, math.inf), (0.2, math.inf), (0.2, 0.2)])
-def test_without_a_reason_nothing_is_turned(doubts):
-    assert upright(lambda turn: doubts[0] if turn == 0 else doubts[1]) == (0.0, doubts[0])
+def test_without_a_reason_nothing_is_turned():
+    assert upright(lambda turn: math.inf) == upright(lambda turn: 0.2) == 0.0
+
+
+class Watching(ColumnEncoder):
+    """Sees, at each turn, as many columns as it is told to, each as surely."""
+
+    def __init__(self, shows):
+        super().__init__(**toy_encoder().arguments())
+        self.shows, self.asked = shows, []
+
+    def look(self, frame, deviation, turn=0.0, shape=None):
+        look = super().look(frame, deviation, turn, shape)
+        self.asked.append((round(turn), shape is None))
+        H, W = look.maps.shape[1:]
+        number, height = self.shows(turn)
+        at = [(8.0 + 8 * (i // 6), 8.0 + 8 * (i % 6), 0, height) for i in range(number)]
+        return look._replace(maps=bumps((H, W), at), seen=torch.ones(H, W))
+
+
+@pytest.mark.parametrize(
+    ("sure", "doubtful", "turn"), [(0.95, 0.7, 0), (0.7, 0.95, 180), (0.95, 0.95, 0)]
+)
+def test_little_doubt_needs_no_turning(sure, doubtful, turn):
+    encoder = Watching(lambda turn: (12, sure if turn == 0 else doubtful))
+    look, doubt = encoder.upright(torch.full((64, 56), 0.45), 0.1)
+    assert (look.turn, encoder.asked) == (turn, [(0, True), (180, True)])
+    assert doubt == encoder.doubt(look) < 0.5
+
+
+def test_a_turn_that_shows_more_columns_wins_over_one_that_shows_few_a_little_more_surely():
+    encoder = Watching(lambda turn: (24, 0.70) if abs(turn - 105) < 10 else (8, 0.72))
+    frame = torch.full((64, 56), 0.45)
+    look, doubt = encoder.upright(frame, 0.1)
+    assert look.turn == pytest.approx(105, abs=5)
+    assert doubt == encoder.doubt(look)
+    # In the end it is told from the opposite one by the whole frame.
+    assert encoder.asked[-3:-1] == [(round(look.turn), True), (round(look.turn) + 180, True)]
 
 
 def test_in_a_hurry_only_upside_down_is_tried():
-    asked = []
-    assert upright(lambda turn: asked.append(turn) or 5.0 - (turn == 180), False) == (180.0, 4.0)
-    assert asked == [0.0, 180.0]
+    encoder = Watching(lambda turn: (12, 0.75 if turn == 180 else 0.7))
+    look, _ = encoder.upright(torch.full((64, 56), 0.45), 0.1, thorough=False)
+    assert (look.turn, encoder.asked) == (180, [(0, True), (180, True)])
 
 
 @pytest.mark.parametrize("angle", [90.0, 180.0, 143.0])

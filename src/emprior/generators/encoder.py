@@ -25,6 +25,8 @@ CONTRAST, DEVIATION = 0.1, 0.05  # scale the network's inputs to about one
 
 _FAINTEST, _FEWEST = 0.1, 6  # density that may be a column, and columns that tell a turn
 _MIDDLE = 96  # pixels a side; turns are compared by no more
+_SURE = 0.5  # nats a column; what is upright is seldom seen with more doubt
+_CLEARER = 0.9  # of what is unclear upright; it is the likelier turn
 _QUIETEST = 0.01  # deviation below which noise does not matter, and none was trained on
 
 
@@ -165,14 +167,27 @@ class ColumnEncoder(Stored):
 
         Infinite where hardly any is seen.
         """
-        heights = peaks(look.maps[: len(self.elements)] * look.seen, _FAINTEST)[3]
-        p = heights.double().clamp(1e-6, 1 - 1e-6)
-        expected = float(p.sum())
-        entropy = -float((p * p.log() + (1 - p) * (1 - p).log()).sum())
+        entropy, expected = self._seen(look)
         return entropy / expected if expected > _FEWEST else float("inf")
 
+    def unclear(self, look: Look) -> float:
+        """Return how badly a look tells columns, to compare looks at one frame.
+
+        The doubt over the root of the expected number: at a wrong turn some columns may be seen as
+        surely as at the right one, but fewer.
+        """
+        entropy, expected = self._seen(look)
+        return entropy / expected**1.5 if expected > _FEWEST else float("inf")
+
+    def _seen(self, look: Look) -> tuple[float, float]:
+        """Return the entropy of columns that are there or not [nats], and their expected number."""
+        heights = peaks(look.maps[: len(self.elements)] * look.seen, _FAINTEST)[3]
+        p = heights.double().clamp(1e-6, 1 - 1e-6)
+        entropy = -float((p * p.log() + (1 - p) * (1 - p).log()).sum())
+        return entropy, float(p.sum())
+
     def upright(self, frame: Tensor, deviation: float, thorough: bool = True) -> tuple[Look, float]:
-        """Look at a frame at the turn that leaves the least doubt, and return what is left.
+        """Look at a frame at the turn that shows it most clearly, and return the doubt left.
 
         Parameters
         ----------
@@ -181,17 +196,21 @@ class ColumnEncoder(Stored):
         thorough : bool
             Try any turn where there is doubt; else upside down alone.
         """
-        side = min(round(float(frame.shape[0] * frame.shape[1]) ** 0.5), _MIDDLE)
-        looks = {}
 
-        def doubt(turn: float) -> float:
-            # At other turns a square in the middle will do to compare them.
-            shape = None if turn % 180 == 0 else (side, side)
-            looks[turn] = self.look(frame, deviation, turn, shape)
-            return self.doubt(looks[turn])
+        def clearest(*turns: float) -> Look:
+            return min((self.look(frame, deviation, turn) for turn in turns), key=self.unclear)
 
-        turn, least = upright(doubt, thorough)
-        return (self.look(frame, deviation, turn) if turn % 180 else looks[turn]), least
+        best = clearest(0.0, 180.0)
+        if thorough and self.doubt(best) > _SURE:
+            # To compare all turns a square in the middle will do, but not to tell from the
+            # opposite one: crystals often look alike, and it is the rest that differs.
+            side = min(round(float(frame.shape[0] * frame.shape[1]) ** 0.5), _MIDDLE)
+            turn = upright(lambda t: self.unclear(self.look(frame, deviation, t, (side, side))))
+            if turn % 180:
+                turned_up = clearest(turn, (turn + 180) % 360)
+                if self.unclear(turned_up) < _CLEARER * self.unclear(best):
+                    best = turned_up
+        return best, self.doubt(best)
 
     def guess(self, look: Look) -> Guess:
         """Guess the scene of one frame, as the frame stands."""

@@ -11,44 +11,35 @@ from scipy import ndimage
 from torch import Tensor
 
 _STEP, _FINE = 15.0, 5.0  # degrees
-_SURE = 0.5  # nats a column; what is upright is seldom seen with more doubt
 
 
-def upright(doubt: Callable[[float], float], thorough: bool = True) -> tuple[float, float]:
-    """Find the turn of a frame at which an encoder doubts least what it sees.
+def upright(unclear: Callable[[float], float]) -> float:
+    """Find the turn of a frame at which what an encoder sees is clearest.
 
     Parameters
     ----------
-    doubt : callable
-        Of the turn; infinite where nothing is seen.
-    thorough : bool
-        Try every turn where neither the frame as it is nor upside down leaves little doubt; else
-        these two alone.
+    unclear : callable
+        Of the turn, clockwise [degrees]; infinite where nothing is seen.
 
     Returns
     -------
-    turn : float
-        Clockwise [degrees].
-    doubt : float
-        At that turn, or near it.
+    float
+        From 0 to 360; of equals the first, so that nothing is turned without a reason.
 
     Notes
     -----
     Wrong where a crystal looks alike at two turns and nothing else is seen of the specimen.
     """
-    doubts = {turn: doubt(turn) for turn in (0.0, 180.0)}
-    if thorough and min(doubts.values()) > _SURE:
-        others = (turn for turn in np.arange(0, 360, _STEP).tolist() if turn not in doubts)
-        doubts |= {turn: doubt(turn) for turn in others}
-    best = min(doubts, key=lambda turn: doubts[turn])  # the first of equals: as it is
-    least = doubts[best]
+    seen = {turn: unclear(turn) for turn in np.arange(0, 360, _STEP).tolist()}
+    best = min(seen, key=lambda turn: seen[turn])
+    least = seen[best]
     if best % 180 == 0 or math.isinf(least):
-        return best, least
-    below, above = doubt(best - _FINE), doubt(best + _FINE)
+        return best
+    below, above = unclear(best - _FINE), unclear(best + _FINE)
     bend = below - 2 * least + above
     if not (math.isfinite(bend) and bend > 0):
-        return best, least
-    return best + _FINE * float(np.clip(0.5 * (below - above) / bend, -1.0, 1.0)), least
+        return best
+    return best + _FINE * float(np.clip(0.5 * (below - above) / bend, -1.0, 1.0))
 
 
 def turning(angle: float) -> Tensor:
