@@ -96,7 +96,14 @@ def test_a_turn_that_shows_more_columns_wins_over_one_that_shows_few_a_little_mo
     assert look.turn == pytest.approx(105, abs=5)
     assert doubt == encoder.doubt(look)
     # In the end it is told from the opposite one by the whole frame.
-    assert encoder.asked[-3:-1] == [(round(look.turn), True), (round(look.turn) + 180, True)]
+    assert encoder.asked[-2:] == [(round(look.turn), True), (round(look.turn) + 180, True)]
+
+
+def test_a_turn_that_shows_hardly_more_is_not_preferred_to_the_frame_as_it_is():
+    encoder = Watching(lambda turn: (24, 0.71 if abs(turn - 105) < 10 else 0.70))
+    look, _ = encoder.upright(torch.full((64, 56), 0.45), 0.1)
+    assert look.turn == 0
+    assert (105, True) in encoder.asked
 
 
 def test_in_a_hurry_only_upside_down_is_tried():
