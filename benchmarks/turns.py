@@ -25,6 +25,7 @@ from emprior.noise_names import noise_model
 NOISES = ("P(10)", "P(1)")
 TURNS = (0, 17, 45, 90, 135, 180, 237, 270)  # degrees
 PIXEL_SIZE, SIDE = 0.0489, 512
+NEAR = 15  # degrees
 
 
 def main() -> None:
@@ -35,11 +36,11 @@ def main() -> None:
     options = parser.parse_args()
     frames = open_frames(options.data, max_images=options.images, finest=PIXEL_SIZE)
     lines = [
-        f"| noise | {' | '.join(f'{turn}°' for turn in TURNS)} |",
-        "|---|" + "---|" * len(TURNS),
+        f"| noise | {' | '.join(f'{turn}°' for turn in TURNS)} | turn seen |",
+        "|---|" + "---|" * (len(TURNS) + 1),
     ]
     for label in NOISES:
-        noise, cells = noise_model(label), []
+        noise, cells, seen = noise_model(label), [], 0
         assert noise is not None
         for turn in track(TURNS, label):
             scores = []
@@ -48,8 +49,12 @@ def main() -> None:
                 middle = tuple(slice((n - SIDE) // 2, (n + SIDE) // 2) for n in whole.shape)
                 clean, rng = whole[middle], np.random.default_rng(number)
                 noisy = Micrograph(noise.sample(clean, rng).astype(np.float32), PIXEL_SIZE)
-                scores.append(psnr(Prior()(noisy, noise, rng).image, clean, data_range=1))
+                answer, fits = Prior().fit(noisy, noise, rng)
+                scores.append(psnr(answer.image, clean, data_range=1))
+                # Images turn anticlockwise, frames are turned back clockwise.
+                seen += abs((fits[0].pose.turn - turn + 180) % 360 - 180) < NEAR
             cells.append(f"{np.median(scores):.1f} ({min(scores):.1f})")
+        cells.append(f"{seen} of {len(TURNS) * len(frames)}")
         lines.append(f"| {label} | {' | '.join(cells)} |")
     result = "\n".join(lines)
     print(result)
