@@ -47,7 +47,7 @@ def publish(folder: Path, to: Path) -> None:
     for name in (DESCRIPTION, records.RECORDS):
         shutil.copy(folder / name, to / name)
     for record in records.read(folder / records.RECORDS):
-        if "file" not in record:
+        if "black" not in record:  # no picture
             continue
         if borrowed(folder.name, record):
             withheld.append(record["file"])

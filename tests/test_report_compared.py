@@ -98,6 +98,15 @@ def test_few_images_tell_nothing(directory):
     assert table.text(table.rows[0], "measured") == "+1.25 (n = 4)"
 
 
+def test_measures_without_a_value_are_left_out(directory):
+    key = {"what": "score", "noise": "P(1)", "image": 9}
+    for row, db in (("ours", float("nan")), ("other", 29.5)):
+        records.append(directory / "scores" / records.RECORDS, {**key, "row": row, "db": db})
+    statements, claims = sections(directory, statement(KEY), claim(ideal=30.0))
+    assert statements.text(statements.rows[0], "here").endswith("(of 9)")
+    assert claims.text(claims.rows[0], "measured").endswith("n = 9)")
+
+
 def test_it_stands_first_on_the_page_and_is_written_as_markdown(directory):
     sections(directory, statement(KEY), claim())
     page = report.render(directory).read_text(encoding="utf-8")

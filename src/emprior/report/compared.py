@@ -121,9 +121,12 @@ def _values(key: Key, directory: Path, by: str | None = None) -> dict[Any, Any]:
         for record in (read(path) if path.exists() else [])
         if record.get("what") == key.what
         and all(str(record.get(name)) == value for name, value in key.where.items())
-        and record.get(key.value) is not None
+        and record.get(key.value) not in (None, "nan")  # a measure may have no value
     ]
-    return {record.get(by) if by else n: record[key.value] for n, record in enumerate(chosen)}
+    return {
+        record.get(by) if by else n: math.inf if record[key.value] == "inf" else record[key.value]
+        for n, record in enumerate(chosen)
+    }
 
 
 def _columns(cells: dict[tuple[str, str], str]) -> tuple[str, ...]:
