@@ -89,6 +89,13 @@ def test_little_doubt_needs_no_turning(sure, doubtful, turn):
     assert doubt == encoder.doubt(look) < 0.5
 
 
+@pytest.mark.parametrize(("seen", "doubt"), [(12, 0.21), (1, math.inf)])
+def test_a_frame_is_not_turned_to_where_nothing_is_seen(seen, doubt):
+    encoder = Watching(lambda turn: (seen if turn == 0 else 1, 0.95))
+    look, left = encoder.upright(torch.full((64, 56), 0.45), 0.1)
+    assert (look.turn, left) == (0, pytest.approx(doubt, abs=0.01))
+
+
 def test_a_turn_that_shows_more_columns_wins_over_one_that_shows_few_a_little_more_surely():
     encoder = Watching(lambda turn: (24, 0.70) if abs(turn - 105) < 10 else (8, 0.72))
     frame = torch.full((64, 56), 0.45)
