@@ -9,6 +9,7 @@ from emprior.evidence import Advantage, folds, hold_out
 from emprior.metrics import psnr
 from emprior.micrograph import Micrograph
 from emprior.noise import ClippedPoisson, Gaussian, Poisson, PoissonGaussian
+from emprior.randomness import stream as own_stream
 
 ELSE = PoissonGaussian(0.1, 0.0, 0.2)  # neither counts nor plain Gaussian: pixels are hidden
 NOISES = [Gaussian(0.3), Poisson(0.05), Poisson(20.0, 100.0)]
@@ -197,3 +198,11 @@ def test_no_number_is_no_share(noisy, rng):
     held_out = hold_out(noisy, Gaussian(1.0), rng)
     nothing = np.full(noisy.shape, np.nan)
     assert not Advantage.between(held_out, nothing, noisy.image).share > 0
+
+
+def test_a_frame_is_not_divided_by_its_own_noise():
+    """As it would be, were its noise drawn by the seed that it is denoised with."""
+    own, theirs = own_stream(0).normal(0, 1, 10_000), np.random.default_rng(0).normal(0, 1, 10_000)
+    assert abs(np.corrcoef(own, theirs)[0, 1]) < 0.05
+    np.testing.assert_array_equal(own, own_stream(0).normal(0, 1, 10_000))
+    assert not np.array_equal(own_stream((0, 1)).normal(size=9), own_stream((0, 2)).normal(size=9))

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scenes import column_generator
 from scipy.stats import kstest
 
 from emprior.errors import OptionError
@@ -26,6 +27,7 @@ from emprior.inversion import (
     Status,
     View,
     invert,
+    precision,
 )
 from emprior.inversion.search import algorithm_2
 from emprior.inversion.solvers import conjugate_gradients
@@ -244,7 +246,9 @@ def test_conjugate_gradients_solve_batched_systems(rng) -> None:
     matrix = root @ root.mT + torch.eye(6)
     right = torch.from_numpy(rng.standard_normal((3, 6)))
     diagonal = torch.diagonal(matrix, dim1=1, dim2=2)
-    x = conjugate_gradients(lambda v: (matrix @ v[..., None])[..., 0], right, 30, diagonal)
+    x = conjugate_gradients(
+        lambda v: (matrix @ v[..., None])[..., 0], right, 30, lambda v: v / diagonal
+    )
     torch.testing.assert_close((matrix @ x[..., None])[..., 0], right, rtol=1e-4, atol=1e-4)
 
 
@@ -256,10 +260,27 @@ def test_a_diagonal_of_the_right_scale_spares_iterations(rng) -> None:
     right = matrix @ torch.from_numpy(rng.standard_normal(60))
 
     def left_over(diagonal: torch.Tensor) -> float:
-        x = conjugate_gradients(lambda v: (matrix @ v.mT).mT, right[None], 12, diagonal)
+        x = conjugate_gradients(
+            lambda v: (matrix @ v.mT).mT, right[None], 12, lambda v: v / diagonal
+        )
         return float((matrix @ x[0] - right).norm() / right.norm())
 
     assert left_over(scale**2) < 0.1 * left_over(torch.ones_like(scale))
+
+
+def test_a_search_that_is_told_the_precision_takes_few_steps(rng) -> None:
+    scenes = column_generator(shape=(32, 40), dtype=torch.float64)
+    blank = LatentProblem(scenes, Gaussian(0.01), torch.zeros(1, 32, 40).double())
+    truth = 0.3 * blank.sample(1, rng)
+    problem = LatentProblem(scenes, Gaussian(0.01), blank.image(truth)[:, 0])
+    start = truth + 0.1 * blank.sample(1, rng)
+
+    def left(known: torch.Tensor | None) -> float:
+        solver = GaussNewton(iterations=2, precision=known)
+        search = Search(GivenStart(start), (Stage(solver, 2),))
+        return float(invert(problem, search, rng).value - problem.value(truth)) * problem.pixels
+
+    assert left(precision(problem, start[:, 0])) < 0.5 * left(None)
 
 
 def test_same_generator_state_same_result(generator) -> None:

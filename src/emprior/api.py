@@ -22,6 +22,7 @@ from emprior.micrograph import Micrograph
 from emprior.noise import NoiseModel
 from emprior.options import check_options
 from emprior.preparation import prepared
+from emprior.randomness import stream
 from emprior.references import References
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def denoise(
     micrograph = image if isinstance(image, Micrograph) else Micrograph(np.asarray(image))
     if pixel_size is not None:
         micrograph = replace(micrograph, pixel_size=pixel_size)
-    rng = np.random.default_rng(seed)
+    rng = stream(seed)
     micrograph, kept, found = prepared(micrograph, noise, faults, rng, references)
     scale = None
     if method in LEARNED and micrograph.pixel_size is None:
@@ -242,7 +243,7 @@ def find_pixel_size(
     """
     check_options(method="prior", noise=noise, prior=prior, seed=seed, device=device)
     micrograph = image if isinstance(image, Micrograph) else Micrograph(np.asarray(image))
-    rng = np.random.default_rng(seed)
+    rng = stream(seed)
     micrograph, _, found = prepared(micrograph, noise, True, rng)
     scale = _scale(micrograph, found.noise, prior, device, rng)
     return scale and scale.pixel_size

@@ -66,10 +66,11 @@ def contest(
     noise : NoiseModel
     rng : numpy.random.Generator
     hurry : bool
-        Be content with what the first steps of a search on three quarters of the data find, judged
-        by the fourth or, where that leaves it open, by all four in turn; unless the prior would
-        lose by it. Else, and then, all data choose the optimum for the four: the choice gives
-        hardly anything away, and the numbers there are those that the seen part tells.
+        Be content with what the first steps of a search on three quarters of the data find, or all
+        of them where those do not do, judged by the fourth or, where that leaves it open, by all
+        four in turn; unless the prior would lose by it. Else, and then, all data choose the
+        optimum for the four: the choice gives hardly anything away, and the numbers there are
+        those that the seen part tells.
     progress : callable
         Called with the share of work done, from 0 to 1.
     """
@@ -92,18 +93,31 @@ def contest(
             step = (stop - start) / len(some)
             # Refined once: a second time takes as long and changes the verdict by nothing.
             own = replace(part(start + number * step, start + (number + 1) * step), corrections=1)
-            estimate, _ = own.fit(one.seen, one.noise, rng, found)
+            estimate, refined = own.fit(one.seen, one.noise, rng, found)
+            # What the first tells of the curvature serves the others.
+            found = [
+                replace(fit, precision=other.precision)
+                for fit, other in zip(found, refined, strict=True)
+            ]
             answers.append((one, estimate.image, fallback(one.seen, one.noise, rng).image))
         return answers
 
-    found, family = None, None
+    found: list[Fit] | None = None
+    family = None
     if hurry:
         first = divisions[0]
-        hurried = replace(part(0, 0.4), corrections=0)
-        estimate, found = hurried.fit(first.seen, first.noise, rng)
-        answers = [(first, estimate.image, fallback(first.seen, first.noise, rng).image)]
-        missed = missed_waves(first.seen.image, estimate.image, first.noise, pixel_size)
-        family = Family(Advantage.over(answers), *missed, _doubt(found))
+        wavelet = fallback(first.seen, first.noise, rng).image
+        # The first steps of a search, then the rest of it.
+        for corrections, start, stop in ((0, 0.0, 0.2), (prior.corrections, 0.2, 0.4)):
+            own = replace(part(start, stop), corrections=corrections)
+            estimate, found = own.fit(first.seen, first.noise, rng, found)
+            answers = [(first, estimate.image, wavelet)]
+            missed = missed_waves(first.seen.image, estimate.image, first.noise, pixel_size)
+            family = Family(Advantage.over(answers), *missed, _doubt(found))
+            if family.kind != "outside":
+                break
+        assert family is not None
+        assert found is not None
         if family.kind == "outside" and family.advantage.share > 0.5:
             answers += judged(divisions[1:], found, 0.4, 0.5)
             family = Family(Advantage.over(answers), *missed, _doubt(found))

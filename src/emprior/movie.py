@@ -33,6 +33,7 @@ from emprior.found import Found, FoundColumns
 from emprior.micrograph import Micrograph
 from emprior.noise import NoiseModel
 from emprior.preparation import prepared
+from emprior.randomness import stream
 from emprior.references import References
 
 Floats = NDArray[np.floating]
@@ -364,7 +365,7 @@ def _read(
     seed: int | Sequence[int],
 ) -> _Frame:
     micrograph = frame if isinstance(frame, Micrograph) else Micrograph(np.asarray(frame))
-    rng = np.random.default_rng(seed)
+    rng = stream(seed)
     micrograph, kept, found = prepared(micrograph, noise, faults, rng, references)
     return _Frame(micrograph.image, micrograph.pixel_size, kept, found.noise, found.evidence)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,29 +20,39 @@ from emprior.denoisers.residual import explain
 from emprior.denoisers.structure import structure
 from emprior.errors import OptionError
 from emprior.generators import ColumnEncoder, ColumnGenerator
+from emprior.generators.encoder import SURE
 from emprior.grid import blend
 from emprior.inversion import (
     SEARCHES,
     GaussNewton,
     GivenStart,
     Inversion,
+    LatentProblem,
     Search,
     Stage,
     invert,
+    precision,
 )
 from emprior.micrograph import Micrograph
 from emprior.noise import NoiseModel
+from emprior.stored import Stored
 
 _LITTLE = 10.0
 """Nats over a window; what a further correction would gain is about a quarter of the last gain."""
+_AVERAGED = 2.0
+"""Pixels of a generator; to precondition a search, derivatives need not be finer."""
 
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """What a search found for some windows: the pose, and latent vectors (T, D)."""
+    """What a search found for some windows: the pose, and latent vectors (T, D).
+
+    And, where it has been of use, roughly how sure they are (`emprior.inversion.precision`).
+    """
 
     pose: Pose
     latent: Tensor
+    precision: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +91,7 @@ class Prior(Denoiser):
     search: str = "default"
     device: str = "auto"
     depth: Depth = DEEPEST
-    corrections: int = 4
+    corrections: int = 8
     turn: float | None = None
     progress: Callable[[float], None] | None = field(default=None, compare=False, repr=False)
 
@@ -132,8 +143,7 @@ class Prior(Denoiser):
         stored, card = network(self.prior, self.device)
         pitch = (micrograph.pixel_size or NATIVE_PIXEL_SIZE) / stored.pixel_size
         if found is None:
-            searched = reaches(self.depth, "inversion")
-            poses = pose(stored, micrograph, noise, pitch, searched, self.turn)
+            poses = self._poses(stored, (micrograph, noise, pitch), rng)
         else:
             poses = [fit.pose for fit in found]
         frame = micrograph, noise, pitch
@@ -147,16 +157,16 @@ class Prior(Denoiser):
                     self.progress((number + share) / len(poses))
 
             if reaches(self.depth, "inversion"):
-                latent = None if found is None else found[number].latent
-                posed, inversion = self._search(posed, latent, frame, rng, progress)
-                latent = inversion.latent
+                start = None if found is None else found[number]
+                fit, inversion = self._search(posed, start, frame, rng, progress)
                 passes += inversion.passes
                 statuses += [status.name.lower() for status in inversion.status]
             else:
-                latent = posed.first_sight(posed.problem(*frame)[0])
+                fit = Fit(posed, posed.first_sight(posed.problem(*frame)[0]))
                 statuses += ["not searched"]
             progress(1.0)
-            fits.append(Fit(posed, latent))
+            fits.append(fit)
+            posed, latent = fit.pose, fit.latent
             problem, full = posed.problem(*frame)
             drawn = latent[:, None]
             if told and reaches(self.depth, "mean"):
@@ -183,18 +193,40 @@ class Prior(Denoiser):
             image = explain(noisy, image, noise, pooling(micrograph.shape, pitch))
         return Estimate(image.astype(np.float32), trace=trace), fits
 
+    def _poses(
+        self,
+        network: Stored,
+        frame: tuple[Micrograph, NoiseModel, float],
+        rng: np.random.Generator,
+    ) -> list[Pose]:
+        """Pose the windows of a frame, at the turn that explains the middle one best.
+
+        An encoder that sees the frame most clearly at another turn, but not clearly, may be wrong:
+        columns of a tilted crystal are smeared and may look like those of another direction.
+        """
+        searched = reaches(self.depth, "inversion")
+        poses = pose(network, *frame, searched, self.turn)
+        middle = len(poses) // 2
+        turned = poses[middle]
+        if self.turn is None and turned.turn % 180 and (turned.doubt or 0) > SURE:
+            along = pose(network, *frame, thorough=False)
+            if _explained(along[middle], frame, rng) > _explained(turned, frame, rng):
+                return along
+        return poses
+
     def _search(
         self,
         posed: Pose,
-        latent: Tensor | None,
+        start: Fit | None,
         frame: tuple[Micrograph, NoiseModel, float],
         rng: np.random.Generator,
         progress: Callable[[float], None],
-    ) -> tuple[Pose, Inversion]:
-        """Search from the start, or from a latent vector that is nearly right.
+    ) -> tuple[Fit, Inversion]:
+        """Search from the pose's own starts, or from a fit that is nearly right.
 
         Then make the generator exact about what was found, and refine that, until it gains little.
         """
+        latent, precise = (None, None) if start is None else (start.latent, start.precision)
         total, passes, inversion = max(1, self.corrections + (latent is None)), 0, None
         for turn in range(total):
             if latent is None:
@@ -204,7 +236,10 @@ class Prior(Denoiser):
                 exact = posed.corrected(latent)
                 if inversion and exact.generator is posed.generator:
                     break
-                posed, search = exact, _refine(latent)
+                posed = exact
+                if precise is None:
+                    precise = _precision(posed.problem(*frame)[0], latent)
+                search = _refine(latent, precise)
 
             def share(done: float, turn: int = turn) -> None:
                 progress((turn + done) / total)
@@ -216,10 +251,30 @@ class Prior(Denoiser):
             if bool(((before - inversion.value) * problem.pixels < _LITTLE).all()):
                 break
         assert inversion is not None
-        return posed, replace(inversion, passes=passes)
+        assert latent is not None
+        return Fit(posed, latent, precise), replace(inversion, passes=passes)
 
 
-def _refine(latent: Tensor) -> Search:
-    return Search(
-        GivenStart(latent[:, None]), (Stage(GaussNewton(iterations=5, tolerance=0.3), 3),)
-    )
+def _explained(
+    posed: Pose, frame: tuple[Micrograph, NoiseModel, float], rng: np.random.Generator
+) -> float:
+    """Return the log-posterior of one window after a first search from its pose [nats].
+
+    Without the prior's constant, which is only for latent vectors of one length.
+    """
+    assert posed.search is not None
+    problem = posed.problem(*frame)[0]
+    value = float(invert(problem, posed.search, rng).value[0])
+    free = posed.generator.latent_dim
+    return -value * problem.pixels + free / 2 * math.log(2 * math.pi)
+
+
+def _precision(problem: LatentProblem, latent: Tensor) -> Tensor:
+    """Return the precision of latent vectors (T, D), from averages over some pixels."""
+    rows = problem.coordinates()[0]
+    return precision(problem, latent, max(1, int(_AVERAGED / float(rows[1] - rows[0]) + 1e-3)))
+
+
+def _refine(latent: Tensor, precise: Tensor) -> Search:
+    solver = GaussNewton(iterations=2, tolerance=3.0, precision=precise)
+    return Search(GivenStart(latent[:, None]), (Stage(solver, 3),))

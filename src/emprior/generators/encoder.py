@@ -25,7 +25,7 @@ CONTRAST, DEVIATION = 0.1, 0.05  # scale the network's inputs to about one
 
 _FAINTEST, _FEWEST = 0.1, 6  # density that may be a column, and columns that tell a turn
 _MIDDLE = 96  # pixels a side; turns are compared by no more
-_SURE = 0.5  # nats a column; what is upright is seldom seen with more doubt
+SURE = 0.5  # nats a column; what is upright is seldom seen with more doubt
 _CLEARER = 0.9  # of what is unclear upright; it is the likelier turn
 _QUIETEST = 0.01  # deviation below which noise does not matter, and none was trained on
 
@@ -201,7 +201,7 @@ class ColumnEncoder(Stored):
             return min((self.look(frame, deviation, turn) for turn in turns), key=self.unclear)
 
         best = clearest(0.0, 180.0)
-        if thorough and self.doubt(best) > _SURE:
+        if thorough and self.doubt(best) > SURE:
             # To compare all turns a square in the middle will do, but not to tell from the
             # opposite one: crystals often look alike, and it is the rest that differs.
             side = min(round(float(frame.shape[0] * frame.shape[1]) ** 0.5), _MIDDLE)

@@ -4,7 +4,7 @@
 and how many survive; `invert` runs it, and `laplace` says how sure it can be.
 """
 
-from emprior.inversion.posterior import Posterior, laplace
+from emprior.inversion.posterior import Posterior, laplace, precision
 from emprior.inversion.problem import Exposure, LatentProblem, View
 from emprior.inversion.search import (
     SEARCHES,
@@ -36,4 +36,5 @@ __all__ = [
     "View",
     "invert",
     "laplace",
+    "precision",
 ]

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from emprior.grid import pool
 from emprior.inversion.problem import LatentProblem
 
 _STEP = 0.05  # of latent numbers, whose prior deviation is 1
@@ -20,14 +21,16 @@ _AT_ONCE = 16  # images drawn together
 
 
 @torch.no_grad()
-def jacobian(problem: LatentProblem, z: Tensor) -> Tensor:
+def jacobian(problem: LatentProblem, z: Tensor, factor: int = 1) -> Tensor:
     r"""Return :math:`\partial\mu_i / \partial z_d`, (D, h, w), on the pixels of the data.
 
     Parameters
     ----------
     problem : LatentProblem
-        Of one frame.
+        Of any frames: the noisy pixels are not looked at.
     z : (D,) Tensor
+    factor : int
+        Pixels of the data to average along each axis.
 
     Notes
     -----
@@ -43,13 +46,18 @@ def jacobian(problem: LatentProblem, z: Tensor) -> Tensor:
     moves[np.arange(len(alone)), alone] = _STEP
     for move, changed in zip(moves[len(alone) :], together, strict=True):
         move[changed] = _STEP
-    here = problem.image(z[None, None])[0, 0]
-    changes = torch.cat([problem.image((z + some)[None])[0] for some in moves.split(_AT_ONCE)])
+    here = pool(problem.image(z[None, None])[0, 0], factor)
+    changes = torch.cat(
+        [pool(problem.image((z + some)[None])[0], factor) for some in moves.split(_AT_ONCE)]
+    )
     changes = ((changes - here) / _STEP).flatten(1)
     problem.passes += len(moves) + 1
     derivative = changes.new_zeros(len(z), changes.shape[1])
     derivative[alone] = changes[: len(alone)]
-    rows, columns = problem.coordinates()
+    rows, columns = (
+        axis[: len(axis) // factor * factor].unflatten(0, (-1, factor)).mean(1)
+        for axis in problem.coordinates()
+    )
     pixel = torch.arange(changes.shape[1], device=z.device)
     local = iter(changes[len(alone) :])
     for group in groups:

@@ -55,17 +55,36 @@ def laplace(problem: LatentProblem, z: Tensor, factor: int = 1) -> Posterior:
     Gaussian noise. Averaging is exact where pixels of a block see the same derivatives, as they
     nearly do when they are finer than the generator's.
     """
-    derivative = jacobian(problem, z)
-    image = problem.image(z[None, None])
-    fisher = pool(problem.fisher(image.double())[0, 0], factor) * factor**2
-    slope = pool(derivative, factor).flatten(1)  # (D, pixels)
-    weighted = slope * fisher.flatten().sqrt().to(slope)
+    slope = jacobian(problem, z, factor)
+    precision = _precision(problem, problem.image(z[None, None])[:, 0], slope[None], factor)[0]
+    covariance = torch.cholesky_inverse(torch.linalg.cholesky(precision))
+    flat = slope.flatten(1)  # (D, pixels)
+    variance = ((covariance.to(flat) @ flat) * flat).sum(0).clamp(min=0).double()
+    return Posterior(z.double(), covariance, variance.sqrt().reshape(slope.shape[1:]))
+
+
+@torch.no_grad()
+def precision(problem: LatentProblem, z: Tensor, factor: int = 1) -> Tensor:
+    r"""Return :math:`J^\top F J + w I`, (T, D, D), of one latent vector for each frame.
+
+    Parameters
+    ----------
+    problem : LatentProblem
+    z : (T, D) Tensor
+    factor : int
+        As for `laplace`.
+    """
+    slopes = torch.stack([jacobian(problem, one, factor) for one in z])
+    return _precision(problem, problem.image(z[:, None])[:, 0], slopes, factor)
+
+
+def _precision(problem: LatentProblem, image: Tensor, slopes: Tensor, factor: int) -> Tensor:
+    """Return it in double precision, from images (T, h, w) and derivatives of their averages."""
+    fisher = pool(problem.fisher(image[:, None].double())[:, 0], factor) * factor**2
+    weighted = (slopes * fisher.sqrt().to(slopes)[:, None]).flatten(2)
     # Of unit length, products are sure to single precision, whatever the derivatives' sizes.
-    length = weighted.norm(dim=1, keepdim=True).clamp(min=torch.finfo(slope.dtype).tiny)
+    length = weighted.norm(dim=2, keepdim=True).clamp(min=torch.finfo(slopes.dtype).tiny)
     unit, length = weighted / length, length.double()
-    precision = (unit @ unit.T).double() * length * length.T
-    precision.diagonal().add_(problem.prior_weight)
-    root = torch.linalg.cholesky(precision)
-    covariance = torch.cholesky_inverse(root)
-    variance = ((covariance.to(slope) @ slope) * slope).sum(0).clamp(min=0).double()
-    return Posterior(z.double(), covariance, variance.sqrt().reshape(fisher.shape))
+    found = (unit @ unit.mT).double() * length * length.mT
+    found.diagonal(dim1=1, dim2=2).add_(problem.prior_weight)
+    return found

@@ -152,7 +152,7 @@ class FirstOrder(Solver):
         return State(z, torch.where(better, value, state.value), status, state.memory)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GaussNewton(Solver):
     """Damped Gauss–Newton (Levenberg–Marquardt) with the noise model's Fisher information.
 
@@ -166,13 +166,18 @@ class GaussNewton(Solver):
     damping : float
         First damping, relative to the prior's own curvature 1/N.
     tolerance : float
-        Converged when a step lowers the objective by less than this share of a nat over all
-        pixels.
+        Converged when a step lowers the objective by less than this many nats over all pixels.
+    precision : (T, D, D) Tensor, optional
+        Roughly the curvature of the objective over all pixels (`emprior.inversion.precision`), for
+        all candidates of a frame. Conjugate gradients that are given it need two or three
+        iterations; the diagonal alone, which tells nothing of numbers that do nearly the same,
+        leaves some of the way to each of many steps.
     """
 
     iterations: int = 10
     damping: float = 1.0
     tolerance: float = 1e-2
+    precision: Tensor | None = None
 
     def init(self, problem: LatentProblem, z: Tensor, rng: np.random.Generator) -> State:
         """Start from latents (T, K, D)."""
@@ -185,8 +190,9 @@ class GaussNewton(Solver):
         damping = state.memory
         value, gradient, curvature, diagonal = problem.linearise(state.z)
         shift = (damping / problem.pixels)[..., None]
+        roughly = self._inverse(diagonal + shift, damping, problem.pixels)
         move = conjugate_gradients(
-            lambda v: curvature(v) + shift * v, -gradient, self.iterations, diagonal + shift
+            lambda v: curvature(v) + shift * v, -gradient, self.iterations, roughly
         )
         running = state.status == Status.RUNNING
         move = torch.where(running[..., None], torch.nan_to_num(move), 0.0)
@@ -205,9 +211,23 @@ class GaussNewton(Solver):
             memory=torch.where(accepted, damping / 5, damping * 10),
         )
 
+    def _inverse(
+        self, diagonal: Tensor, damping: Tensor, pixels: int
+    ) -> Callable[[Tensor], Tensor]:
+        """Return roughly the inverse of the damped curvature, (T, K, D) to (T, K, D)."""
+        if self.precision is None:
+            return lambda v: v / diagonal
+        damped = self.precision[:, None].repeat(1, damping.shape[1], 1, 1)
+        damped.diagonal(dim1=2, dim2=3).add_(damping[..., None])
+        root = torch.linalg.cholesky(damped / pixels)
+        return lambda v: torch.cholesky_solve(v[..., None].to(root), root)[..., 0].to(v)
+
 
 def conjugate_gradients(
-    matrix: Callable[[Tensor], Tensor], right: Tensor, iterations: int, diagonal: Tensor
+    matrix: Callable[[Tensor], Tensor],
+    right: Tensor,
+    iterations: int,
+    inverse: Callable[[Tensor], Tensor],
 ) -> Tensor:
     """Solve ``matrix(x) = right`` for a batch of symmetric positive definite systems.
 
@@ -217,11 +237,12 @@ def conjugate_gradients(
         From (..., D) to (..., D), acting on each system alone.
     right : (..., D) Tensor
     iterations : int
-    diagonal : (..., D) Tensor
-        Positive; the nearer to that of the matrix, the fewer iterations are needed.
+    inverse : callable
+        Likewise, symmetric and positive definite; the nearer to the inverse of the matrix, the
+        fewer iterations are needed.
     """
     x, residual = torch.zeros_like(right), right
-    direction = residual / diagonal
+    direction = inverse(residual)
     square = (residual * direction).sum(-1, keepdim=True)
     first = square
     for _ in range(iterations):
@@ -230,7 +251,7 @@ def conjugate_gradients(
         product = matrix(direction)
         step = square / (direction * product).sum(-1, keepdim=True).clamp(min=1e-38)
         x, residual = x + step * direction, residual - step * product
-        scaled = residual / diagonal
+        scaled = inverse(residual)
         square, previous = (residual * scaled).sum(-1, keepdim=True), square
         direction = scaled + square / previous.clamp(min=1e-38) * direction
     return x

@@ -16,6 +16,7 @@ from emprior.faults import Faults
 from emprior.micrograph import Micrograph
 from emprior.noise import NoiseModel, Poisson
 from emprior.preparation import patches_of, read_frame
+from emprior.randomness import stream
 from emprior.trust import columns, local, whole
 from emprior.trust.columns import ColumnEvidence
 from emprior.trust.findings import Finding, Region, apart
@@ -192,7 +193,7 @@ def check(
     """
     check_false_alarm(false_alarm)
     micrograph, estimate = _pair(noisy, denoised, pixel_size)
-    rng = np.random.default_rng(seed)
+    rng = stream(seed)
     shown = micrograph.image.astype(np.float64), estimate
     patches = patches_of(micrograph, faults)
     image, left_out, found = read_frame(micrograph.image, patches, noise, faults, rng)
