@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from scenes import column_generator
 
+from emprior.grid import pool
 from emprior.inversion import Exposure, LatentProblem, View
 from emprior.inversion.jacobian import apart, jacobian
 from emprior.noise import Gaussian
@@ -51,3 +52,5 @@ def test_numbers_that_all_change_the_whole_image_are_taken_one_by_one(rng):
     z = 0.3 * problem.sample(1, rng)[0, 0]
     exact, found = _exact(problem, z).flatten(1), jacobian(problem, z).flatten(1)
     assert float(((found - exact).norm(dim=1) / exact.norm(dim=1)).max()) < 0.1
+    averaged = jacobian(problem, z, factor=4)
+    torch.testing.assert_close(averaged.flatten(1), pool(found.view(-1, 32, 40), 4).flatten(1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 
 import numpy as np
@@ -414,6 +415,26 @@ def test_corrections_end_where_they_gain_little(seer, crystal, monkeypatch):
         return prior(*crystal, np.random.default_rng(0)).trace["passes"]
 
     assert passes(np.inf, 3) == passes(-np.inf, 1) < passes(-np.inf, 3)
+
+
+@pytest.mark.parametrize(
+    ("doubt", "wrong", "right"), [(0.8, 70.0, 0.0), (0.8, 0.0, 70.0), (0.3, 70.0, 70.0)]
+)
+def test_between_turns_that_the_encoder_doubts_the_data_decide(
+    seer, crystal, monkeypatch, doubt, wrong, right
+):
+    """One of two turns is given an exposure under which no scene explains the frame."""
+
+    def posed(network, micrograph, noise, pitch, thorough=True, turn=None):
+        at = 70.0 if thorough else 0.0
+        (found,) = pose(network, micrograph, noise, pitch, turn=at)
+        unit = found.exposure.unit * (3.0 if at == wrong else 1.0)
+        exposure = dataclasses.replace(found.exposure, unit=unit)
+        return [dataclasses.replace(found, exposure=exposure, doubt=doubt)]
+
+    monkeypatch.setattr("emprior.denoisers.prior.pose", posed)
+    _, (fit,) = Prior(prior=seer, corrections=0).fit(*crystal, np.random.default_rng(0))
+    assert fit.pose.turn == right
 
 
 def test_first_sight_is_compared_with_nothing_and_says_so(seer, crystal):
