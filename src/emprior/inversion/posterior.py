@@ -56,8 +56,8 @@ def laplace(problem: LatentProblem, z: Tensor, factor: int = 1) -> Posterior:
     nearly do when they are finer than the generator's.
     """
     slope = jacobian(problem, z, factor)
-    precision = _precision(problem, problem.image(z[None, None])[:, 0], slope[None], factor)[0]
-    covariance = torch.cholesky_inverse(torch.linalg.cholesky(precision))
+    told = _precision(problem, problem.image(z[None, None])[:, 0], slope[None], factor)[0]
+    covariance = torch.cholesky_inverse(torch.linalg.cholesky(told))
     flat = slope.flatten(1)  # (D, pixels)
     variance = ((covariance.to(flat) @ flat) * flat).sum(0).clamp(min=0).double()
     return Posterior(z.double(), covariance, variance.sqrt().reshape(slope.shape[1:]))

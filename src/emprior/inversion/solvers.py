@@ -219,8 +219,11 @@ class GaussNewton(Solver):
             return lambda v: v / diagonal
         damped = self.precision[:, None].repeat(1, damping.shape[1], 1, 1)
         damped.diagonal(dim1=2, dim2=3).add_(damping[..., None])
-        root = torch.linalg.cholesky(damped / pixels)
-        return lambda v: torch.cholesky_solve(v[..., None].to(root), root)[..., 0].to(v)
+        root, failed = torch.linalg.cholesky_ex(damped / pixels)
+        none = failed[..., None] > 0  # by rounding, or of what is not finite
+        return lambda v: torch.where(
+            none, v / diagonal, torch.cholesky_solve(v[..., None].to(root), root)[..., 0].to(v)
+        )
 
 
 def conjugate_gradients(
