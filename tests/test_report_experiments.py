@@ -1,6 +1,7 @@
 """Experiments are drawn from what stands in their folder, and from nothing else."""
 
 import json
+import math
 import re
 
 import numpy as np
@@ -57,7 +58,7 @@ def directory(tmp_path):
         for record in (
             {"what": "score", "row": "a|b", "noise": "P(1)", "db": 10.0, "note": "good"},
             {"what": "score", "row": "a|b", "noise": "P(1)", "db": 12.0},
-            {"what": "score", "row": "other", "noise": "none", "db": "inf"},
+            {"what": "score", "row": "other", "noise": "none", "db": math.inf},
             {"what": "curve", "row": "a|b", "noise": "P(1)", "x": [1, 2, 3], "y": [3, 2, 1.5]},
             {"what": "curve", "row": "other", "noise": "none", "x": [1, 2], "y": [3, 4]},
             {"what": "picture", "row": "a|b", "noise": "P(1)", "file": "pictures/a.png"},
@@ -115,7 +116,7 @@ def test_several_records_are_mean_and_deviation(directory):
         ("db", 0, "0"),
         ("db", 3e-7, "3.0e-07"),
         ("db", 12345.678, "12,345.68"),
-        ("db", "nan", "–"),
+        ("db", math.nan, "–"),
     ],
 )
 def test_numbers_are_written_for_people(key, value, text):

@@ -18,6 +18,8 @@ from emprior.errors import FileError, OutputError
 RECORDS = "records.jsonl"
 """Name of the file in the directory of an evaluation."""
 
+_SPELT = {str(number): number for number in (math.inf, -math.inf, math.nan)}
+
 
 def append(path: str | Path, record: Mapping[str, Any]) -> dict[str, Any]:
     """Append one record and return it as `read` does.
@@ -25,7 +27,7 @@ def append(path: str | Path, record: Mapping[str, Any]) -> dict[str, Any]:
     A line cut short by an interruption is replaced.
 
     Numbers that are not finite are written as texts, ``"inf"`` or ``"nan"``, since JSON has no
-    such numbers; ``float`` reads them back.
+    such numbers, and read back as numbers.
 
     Raises
     ------
@@ -47,7 +49,7 @@ def append(path: str | Path, record: Mapping[str, Any]) -> dict[str, Any]:
             why="each record is kept as soon as it is measured",
             fix="free some space or correct the permission; a second start goes on from here",
         ) from error
-    found: dict[str, Any] = json.loads(line)
+    found: dict[str, Any] = _numbers(json.loads(line))
     return found
 
 
@@ -84,7 +86,7 @@ def read(path: str | Path) -> list[dict[str, Any]]:
                 why="a table that leaves out what it cannot read would mislead",
                 fix="delete that line and evaluate again, which measures only what is missing",
             ) from error
-        records.append(record)
+        records.append(_numbers(record))
     return records
 
 
@@ -105,3 +107,12 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(float(value))
     return value
+
+
+def _numbers(value: Any) -> Any:
+    """Return what `_finite` was given."""
+    if isinstance(value, dict):
+        return {key: _numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_numbers(item) for item in value]
+    return _SPELT.get(value, value) if isinstance(value, str) else value

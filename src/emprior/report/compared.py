@@ -121,12 +121,10 @@ def _values(key: Key, directory: Path, by: str | None = None) -> dict[Any, Any]:
         for record in (read(path) if path.exists() else [])
         if record.get("what") == key.what
         and all(str(record.get(name)) == value for name, value in key.where.items())
-        and record.get(key.value) not in (None, "nan")  # a measure may have no value
+        and record.get(key.value) is not None
+        and record[key.value] == record[key.value]  # a measure may have no value, which is NaN
     ]
-    return {
-        record.get(by) if by else n: math.inf if record[key.value] == "inf" else record[key.value]
-        for n, record in enumerate(chosen)
-    }
+    return {record.get(by) if by else n: record[key.value] for n, record in enumerate(chosen)}
 
 
 def _columns(cells: dict[tuple[str, str], str]) -> tuple[str, ...]:

@@ -57,10 +57,10 @@ def grid(records: Records, view: Table | Cross) -> Grid:
 
 def _text(values: list[Any], digits: int) -> str:
     """Return one value as it is, several as mean ± standard deviation."""
-    texts = [value for value in values if _number(value) is None]
+    texts = [value for value in values if isinstance(value, bool | str)]
     if texts:
         return ", ".join(dict.fromkeys(map(str, texts)))
-    numbers = [number for value in values if not math.isnan(number := float(value))]
+    numbers = [value for value in values if not math.isnan(value)]
     if not numbers:
         return "–"
     if all(isinstance(value, int) for value in values) and len(set(values)) == 1:
@@ -71,16 +71,6 @@ def _text(values: list[Any], digits: int) -> str:
     if len(numbers) == 1:
         return _decimal(mean, digits)
     return f"{_decimal(mean, digits)} ± {statistics.stdev(numbers):.{digits}f}"
-
-
-def _number(value: Any) -> float | None:
-    """Return a number; records spell those that are not finite as texts."""
-    if isinstance(value, bool):
-        return None
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None
 
 
 def _decimal(value: float, digits: int) -> str:

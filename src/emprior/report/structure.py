@@ -80,7 +80,7 @@ def _counted(
 
 
 def _median(values: list[Any], digits: int) -> str:
-    known = [number for number in map(float, values) if not math.isnan(number)]
+    known = [value for value in values if not math.isnan(value)]
     return f"{statistics.median(known):.{digits}f}" if known else "–"
 
 
