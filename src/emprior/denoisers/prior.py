@@ -229,23 +229,24 @@ class Prior(Denoiser):
         latent, precise = (None, None) if start is None else (start.latent, start.precision)
         total, passes, inversion = max(1, self.corrections + (latent is None)), 0, None
         for turn in range(total):
-            if latent is None:
-                own = posed.search if self.search == "default" else None
-                search = own or SEARCHES[self.search]
-            else:
+            if latent is not None:
                 exact = posed.corrected(latent)
                 if inversion and exact.generator is posed.generator:
                     break
                 posed = exact
+            problem = posed.problem(*frame)[0]
+            before: Tensor | float
+            if latent is None:
+                own = posed.search if self.search == "default" else None
+                search, before = own or SEARCHES[self.search], torch.inf
+            else:
                 if precise is None:
-                    precise = _precision(posed.problem(*frame)[0], latent)
-                search = _refine(latent, precise)
+                    precise = _precision(problem, latent)
+                search, before = _refine(latent, precise), problem.value(latent[:, None])[:, 0]
 
             def share(done: float, turn: int = turn) -> None:
                 progress((turn + done) / total)
 
-            problem = posed.problem(*frame)[0]
-            before = torch.inf if latent is None else problem.value(latent[:, None])[:, 0]
             inversion = invert(problem, search, rng, progress=share)
             latent, passes = inversion.latent, passes + inversion.passes
             if bool(((before - inversion.value) * problem.pixels < _LITTLE).all()):
