@@ -19,7 +19,7 @@ from emprior.generators.multislice import Multislice, splat
 
 _SHIFT, _STRAIN = 0.3, 0.005  # Å and relative: of a lattice as a whole
 _DEFOCUS, _TILT, _CENTRE, _THICKNESS, _BLUR = 40.0, 0.035, 5.0, 6.0, 0.05  # Å, rad, Å, Å, Å
-_THIN = 24  # slices that are enough for any thickness
+_THIN, _FINE = 24, 1.6  # slices and fineness that are enough for any image
 _OPTICS = 6  # latent numbers for them: defocus, two tilts, centre, thickness, blur
 
 
@@ -235,7 +235,7 @@ class ColumnGenerator(Generator):
         what one with thin slices would (space mapping: Bandler et al., IEEE Trans. MTT 42, 2536
         (1994)), in a quarter of the time.
         """
-        fine = self.multislice.finer(_THIN)
+        fine = self.multislice.finer(_THIN, _FINE)
         correction = (self._draw(z, fine) - self._draw(z, self.multislice))[0, 0]
         return ColumnGenerator(self.scene, self.elements, self.multislice, correction)
 
@@ -265,7 +265,7 @@ class ColumnGenerator(Generator):
     def _through(
         self, scene: Scene, rows: Tensor, columns: Tensor, multislice: Multislice
     ) -> Tensor:
-        """Return the spectrum, (B, 1, H, W//2 + 1), that every slice has of the whole columns.
+        """Return the spectrum, (B, 1, h, w//2 + 1), that every slice has of the whole columns.
 
         They lack single atoms anywhere.
         """
@@ -275,7 +275,7 @@ class ColumnGenerator(Generator):
     def _standing(
         self, scene: Scene, rows: Tensor, columns: Tensor, multislice: Multislice
     ) -> Tensor:
-        """Return the spectra, (B, S, H, W//2 + 1), of columns that stand about a centre."""
+        """Return the spectra, (B, S, h, w//2 + 1), of columns that stand about a centre."""
         spacing = self.spacing[:, None]
         reach = scene.counts[..., None] * spacing / 2
         edges = torch.linspace(0, 1, multislice.slices + 1).to(rows)
@@ -299,5 +299,7 @@ class ColumnGenerator(Generator):
             where[:, chosen, None].expand_as(atoms).flatten(1) for where in (rows, columns)
         )
         maps = len(kinds) * S
-        density = splat(rows, columns, atoms.flatten(1), index.flatten(), maps, self.image_shape)
+        fineness = (n / N for n, N in zip(multislice.grid, multislice.shape, strict=True))
+        on_grid = (where * f for where, f in zip((rows, columns), fineness, strict=True))
+        density = splat(*on_grid, atoms.flatten(1), index.flatten(), maps, multislice.grid)
         return multislice.spectra(density.unflatten(1, (len(kinds), S)), kinds)

@@ -7,7 +7,6 @@ projected along the tilted beam, so that the wave travels straight.
 
 from __future__ import annotations
 
-import copy
 import math
 
 import numpy as np
@@ -45,11 +44,14 @@ class Multislice(nn.Module):
         Radial projected scattering factor of each element at `knots` [V Å³ an atom], damped by
         vibration.
     shape : (H, W)
-        Pixels; the wave repeats beyond them, so that a margin of about 3 Å is not to be trusted.
+        Of images; the wave repeats beyond them, so that a margin of about 3 Å is not to be trusted.
     pixel_size : float
-        [Å]. Below 0.25 Å, or the band limit of two thirds of Nyquist cuts the image.
+        Of images [Å].
     slices : int
         S.
+    fineness : float
+        Pixels of the wave, (h, w), for each pixel of images, along either axis. Those of the wave
+        are below 0.25 Å, or the band limit of two thirds of Nyquist cuts the image.
     focal_nodes : int
         Of the Gauss–Hermite focal average.
     absorption : float
@@ -61,12 +63,12 @@ class Multislice(nn.Module):
     at six slices of 5 to 10 Å; thick crystals exactly on axis are the worst, at 33 dB.
     """
 
-    _rows_square: Tensor  # (H,) [1/Å²]
-    _columns_square: Tensor  # (W,)
-    _aperture: Tensor  # (H, W)
-    _phase_per_atom: Tensor  # (E, H, W//2 + 1)
-    _k_rows: Tensor  # (H,)
-    _k_columns: Tensor  # (W//2 + 1,)
+    _rows_square: Tensor  # (h,) [1/Å²]
+    _columns_square: Tensor  # (w,)
+    _aperture: Tensor  # (h, w)
+    _phase_per_atom: Tensor  # (E, h, w//2 + 1)
+    _k_rows: Tensor  # (h,)
+    _k_columns: Tensor  # (w//2 + 1,)
 
     def __init__(
         self,
@@ -76,34 +78,45 @@ class Multislice(nn.Module):
         slices: int = 6,
         focal_nodes: int = 3,
         absorption: float = 0.02,
+        fineness: float = 1.0,
     ) -> None:
         super().__init__()
         self.shape, self.pixel_size = shape, pixel_size
         self.slices, self.absorption = slices, absorption
+        self.grid = (_even(fineness * shape[0]), _even(fineness * shape[1]))
         self.wavelength, sigma = electron()
+        self._factors, self._focal_nodes = factors, focal_nodes
         nodes, weights = np.polynomial.hermite.hermgauss(focal_nodes)
         self._focal = list(zip(nodes.tolist(), (weights / weights.sum()).tolist(), strict=True))
-        k = [np.fft.fftfreq(n, pixel_size) for n in shape]
-        half = np.fft.rfftfreq(shape[1], pixel_size)
+        h, w = self.grid
+        pixel = [pixel_size * N / n for N, n in zip(shape, self.grid, strict=True)]
+        k = [np.fft.fftfreq(n, p) for n, p in zip(self.grid, pixel, strict=True)]
+        half = np.fft.rfftfreq(w, pixel[1])
         square, radius = k[0][:, None] ** 2 + k[1] ** 2, np.hypot(k[0][:, None], half)
         # Atoms are spread by the cubic B-spline, whose transform is sinc⁴ along each axis.
-        spline = np.sinc(k[0] * pixel_size)[:, None] * np.sinc(half * pixel_size)
-        inside = radius < 0.98 / (2 * pixel_size)
+        spline = np.sinc(k[0] * pixel[0])[:, None] * np.sinc(half * pixel[1])
+        inside = radius < min(0.98 / (2 * max(pixel)), _LONGEST)
         table = np.stack([np.interp(radius, self.knots(), f) for f in factors.cpu().numpy()])
-        phase = sigma * table * inside / (pixel_size**2 * spline**4)
-        aperture = square < 1 / (3 * pixel_size) ** 2
+        phase = sigma * table * inside / (pixel[0] * pixel[1] * spline**4)
+        aperture = square < 1 / (3 * max(pixel)) ** 2
         tables = {"_aperture": aperture, "_phase_per_atom": phase}
         tables |= {"_rows_square": k[0] ** 2, "_columns_square": k[1] ** 2}
-        # Cycles per pixel.
+        # Cycles per pixel of images.
         tables |= {"_k_rows": k[0] * pixel_size, "_k_columns": half * pixel_size}
         for name, values in tables.items():
             self.register_buffer(name, torch.from_numpy(values).to(factors), persistent=False)
 
-    def finer(self, slices: int) -> Multislice:
-        """Return the same calculation in more slices, which shares its tables."""
-        other = copy.copy(self)
-        other.slices = slices
-        return other
+    def finer(self, slices: int, fineness: float) -> Multislice:
+        """Return the same calculation in more slices and pixels."""
+        return Multislice(
+            self._factors,
+            self.shape,
+            self.pixel_size,
+            slices,
+            self._focal_nodes,
+            self.absorption,
+            fineness,
+        )
 
     @staticmethod
     def knots() -> NDArray[np.float64]:
@@ -111,7 +124,7 @@ class Multislice(nn.Module):
         return np.linspace(0, _LONGEST, _KNOTS)
 
     def _defocused(self, distance: Tensor) -> Tensor:
-        r"""Return :math:`e^{-\pi i \lambda d k^2}`, (B, H, W), of distances d (B,) [Å]."""
+        r"""Return :math:`e^{-\pi i \lambda d k^2}`, (B, h, w), of distances d (B,) [Å]."""
         # A product over the axes: far fewer sines than pixels.
         along_r, along_c = (
             -math.pi * self.wavelength * distance[:, None] * square
@@ -121,7 +134,7 @@ class Multislice(nn.Module):
         return _wave(one, along_r)[:, :, None] * _wave(one, along_c)[:, None, :]
 
     def _spherical(self, cs: float, c5: float) -> Tensor:
-        """Return the aperture with aberrations of fourth and sixth order, (H, W)."""
+        """Return the aperture with aberrations of fourth and sixth order, (h, w)."""
         angle_2 = self.wavelength**2 * (self._rows_square[:, None] + self._columns_square)
         path = cs * angle_2**2 / 4 + c5 * angle_2**3 / 6
         return _wave(self._aperture, -2 * math.pi / self.wavelength * path)
@@ -136,14 +149,14 @@ class Multislice(nn.Module):
         cs: float = -13e4,
         c5: float = 5e7,
     ) -> Tensor:
-        """Form images of atoms in slices, (B, E, S, H, W); all else as for `image`.
+        """Form images of atoms in slices, (B, E, S, h, w); all else as for `image`.
 
-        Atoms per pixel, spread by the cubic B-spline; slice 0 meets the beam first.
+        Atoms per pixel of the wave, spread by the cubic B-spline; slice 0 meets the beam first.
         """
         return self.image(self.spectra(density), defocus, thickness, focal_spread, blur, cs, c5)
 
     def spectra(self, density: Tensor, elements: list[int] | None = None) -> Tensor:
-        """Return spectra, (B, S, H, W//2 + 1), of the phase that atoms, (B, E, S, H, W), give.
+        """Return spectra, (B, S, h, w//2 + 1), of the phase that atoms, (B, E, S, h, w), give.
 
         With `elements`, of those alone.
         """
@@ -160,13 +173,13 @@ class Multislice(nn.Module):
         Parameters
         ----------
         rows, columns : (B, S) Tensor
-            The displacement u of each slice [pixels].
+            The displacement u of each slice [pixels of images].
         smear : (B, 2) Tensor
-            The line s along rows and columns [pixels].
+            The line s along rows and columns [pixels of images].
 
         Returns
         -------
-        (B, S, H, W//2 + 1) Tensor
+        (B, S, h, w//2 + 1) Tensor
         """
         angle_r = -2 * math.pi * rows[..., None] * self._k_rows
         angle_c = -2 * math.pi * columns[..., None] * self._k_columns
@@ -192,7 +205,7 @@ class Multislice(nn.Module):
 
         Parameters
         ----------
-        spectra : (B, S, H, W//2 + 1) Tensor
+        spectra : (B, S, h, w//2 + 1) Tensor
             Of each slice's phase.
         defocus, thickness, focal_spread, blur : (B,) Tensor
             [Å], as in `emprior.specimen.Optics`.
@@ -204,7 +217,7 @@ class Multislice(nn.Module):
         (B, H, W) Tensor
             Vacuum 0.45.
         """
-        phase = torch.fft.irfft2(spectra, s=self.shape)
+        phase = torch.fft.irfft2(spectra, s=self.grid)
         transmitted = _wave(torch.exp(-self.absorption * phase), phase)
         step = thickness / self.slices
         aperture = torch.complex(self._aperture, torch.zeros_like(self._aperture))
@@ -221,9 +234,27 @@ class Multislice(nn.Module):
             intensity = intensity + weight * (focused.real**2 + focused.imag**2)
         damping = -2 * (math.pi * blur[:, None]) ** 2
         spread = torch.exp(damping * self._rows_square)[:, :, None]
-        half = self._columns_square[: self.shape[1] // 2 + 1]
+        half = self._columns_square[: self.grid[1] // 2 + 1]
         spread = spread * torch.exp(damping * half)[:, None, :]
-        return VACUUM * torch.fft.irfft2(torch.fft.rfft2(intensity) * spread, s=self.shape)
+        return VACUUM * self._on_pixels(torch.fft.rfft2(intensity) * spread)
+
+    def _on_pixels(self, spectra: Tensor) -> Tensor:
+        """Return images, (B, H, W), from their spectra on the grid of the wave.
+
+        The waves that one grid has and the other has not are those that the blur leaves nothing of.
+        """
+        (H, W), (h, w) = self.shape, self.grid
+        if (H, W) != (h, w):
+            shared = min(H, h) // 2
+            half = spectra[..., : min(W, w) // 2 + 1] * (H * W / (h * w))
+            between = half.new_zeros(len(half), H - 2 * shared, half.shape[2])
+            spectra = torch.cat([half[:, :shared], between, half[:, h - shared :]], dim=1)
+        return torch.fft.irfft2(spectra, s=(H, W))
+
+
+def _even(samples: float) -> int:
+    """Return the even number of samples next to another."""
+    return 2 * round(samples / 2)
 
 
 def _wave(amplitude: Tensor, phase: Tensor) -> Tensor:
