@@ -90,7 +90,7 @@ def test_the_starts_are_the_guess_and_other_tilts_and_defoci(encoder, rng):
     frame = Micrograph(rng.normal(0.45, 0.1, (30, 26)))
     (posed,) = pose(encoder, frame, Gaussian(0.1), 1.0)
     problem, _ = posed.problem(frame, Gaussian(0.1), 1.0)
-    z = posed.search.start.z[0].flatten(0, 1)
+    z = posed.start.z[0].flatten(0, 1)
     assert z.shape[1] == problem.latent_dim
     scenes, guess = posed.generator.at(z[:, : posed.generator.latent_dim]), posed.generator.scene
     assert len(torch.unique(scenes.defocus)) == 3
@@ -101,7 +101,7 @@ def test_the_starts_are_the_guess_and_other_tilts_and_defoci(encoder, rng):
         assert (scenes.tilt - tilt).norm(dim=1).min() <= posing._ALIKE
     for row in (scenes.rows, scenes.columns, scenes.counts):
         assert bool((row == row[0]).all())
-    shortlisted = posed.search.start(problem, rng)[0]
+    shortlisted = posed.start(problem, rng)[0]
     assert len(shortlisted) == posing._TAKEN_UP
     untilted = posed.generator.at(shortlisted[:1, : posed.generator.latent_dim]).tilt
     assert untilted.norm() < 1e-6  # it is searched from, however bad it looks
@@ -122,7 +122,7 @@ def test_a_generator_is_posed_without_a_start_of_its_own(rng):
     generator = column_generator((40, 48))
     frame = Micrograph(rng.normal(0.45, 0.1, (90, 100)))
     poses = pose(generator, frame, Gaussian(0.1), 1.0)
-    assert all(posed.search is None and posed.generator is generator for posed in poses)
+    assert all(posed.start is None and posed.generator is generator for posed in poses)
     assert all(len(posed.windows) <= 8 for posed in poses)
     assert sum(len(posed.windows) for posed in poses) == 9
 

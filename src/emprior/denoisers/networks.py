@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
+import torch
+
 from emprior.denoisers.depth import DEEPEST, reaches
 from emprior.device import choose_device
 from emprior.errors import OptionError, WeightsError
@@ -30,7 +32,8 @@ def network(name: str | Path, device: str = "auto") -> tuple[Stored, Card]:
 @lru_cache(maxsize=2)
 def _network(path: Path, version: tuple[int, int], device: str) -> tuple[Stored, Card]:
     stored, card = load(path)
-    return stored.to(choose_device(device)), card
+    # Convolutions take two thirds of the time with their channels together.
+    return stored.to(device=choose_device(device), memory_format=torch.channels_last), card  # type: ignore[call-overload]
 
 
 def check_network(method: str, name: str | Path, depth: str = DEEPEST) -> None:

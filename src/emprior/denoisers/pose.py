@@ -15,11 +15,8 @@ from emprior.generators import ColumnEncoder, Generator, Look
 from emprior.grid import Tile, pool, resample, resampling_matrix, tiles
 from emprior.inversion import (
     Exposure,
-    GaussNewton,
     LatentProblem,
-    Search,
     Shortlist,
-    Stage,
     View,
 )
 from emprior.micrograph import Micrograph
@@ -33,7 +30,6 @@ _DEFOCI = (-30.0, 0.0, 30.0)  # Å, about the guess
 _ALIKE = 0.01  # tangent; tilts nearer to each other lead to the same end
 _TAKEN_UP = 3  # tilts, no tilt among them
 _SEEN = 5  # tilts compared at first sight: none, and what is told under each sign
-_STAGES = (Stage(GaussNewton(iterations=5), 2),)
 _MODEL_ERROR = 4e-3  # typical error of the best image in a generator's range
 _AT_ONCE = 8  # windows of one generator searched together; bounds memory on large images
 
@@ -48,8 +44,8 @@ class Pose:
         Of one size.
     generator : Generator
     exposure : Exposure
-    search : Search or None
-        Where the network knows better than the search that was asked for.
+    start : Shortlist or None
+        Latent vectors to search from, where the network tells some.
     probability : (M,) Tensor or None
         That each column of the generator's is there, where the network tells it.
     doubt : float or None
@@ -62,7 +58,7 @@ class Pose:
     windows: list[Tile]
     generator: Generator
     exposure: Exposure
-    search: Search | None = None
+    start: Shortlist | None = None
     probability: Tensor | None = None
     doubt: float | None = None
     turn: float = 0.0
@@ -121,11 +117,10 @@ class Pose:
         No search, but the signs of the tilt, which it does not tell, are those that explain the
         data best, and small tilts are none where that does.
         """
-        assert self.search is not None
-        assert isinstance(self.search.start, Shortlist)
-        z = self.search.start.z.to(problem.noisy)
+        assert self.start is not None
+        z = self.start.z.to(problem.noisy)
         z = z[:, :_SEEN, z.shape[2] // 2]  # at the defocus that was told
-        best = problem.value(z).argmin(dim=1)
+        best = problem.rough().value(z).argmin(dim=1)
         return z[torch.arange(len(z)), best]
 
     def corrected(self, latent: Tensor) -> Pose:
@@ -226,8 +221,7 @@ def _guessed(
     )
     z = generator.tilted(_tilts(guess.tilts.tolist()), _DEFOCI)
     start = Shortlist(F.pad(z, (0, exposure.free))[None], _TAKEN_UP)
-    search = Search(start, _STAGES)
-    return Pose([window], generator, guessed, search, guess.probability, doubt, look.turn)
+    return Pose([window], generator, guessed, start, guess.probability, doubt, look.turn)
 
 
 def _tilts(told: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -29,6 +29,7 @@ from emprior.inversion import (
     Inversion,
     LatentProblem,
     Search,
+    Shortlist,
     Stage,
     invert,
     precision,
@@ -237,8 +238,8 @@ class Prior(Denoiser):
             problem = posed.problem(*frame)[0]
             before: Tensor | float
             if latent is None:
-                own = posed.search if self.search == "default" else None
-                search, before = own or SEARCHES[self.search], torch.inf
+                own = posed.start if self.search == "default" else None
+                search, before = (own and _first(problem, own, rng)) or SEARCHES[self.search], torch.inf
             else:
                 if precise is None:
                     precise = _precision(problem, latent)
@@ -263,17 +264,30 @@ def _explained(
 
     Without the prior's constant, which is only for latent vectors of one length.
     """
-    assert posed.search is not None
+    assert posed.start is not None
     problem = posed.problem(*frame)[0]
-    value = float(invert(problem, posed.search, rng).value[0])
+    value = float(invert(problem, _first(problem, posed.start, rng), rng).value[0])
     free = posed.generator.latent_dim
     return -value * problem.pixels + free / 2 * math.log(2 * math.pi)
 
 
 def _precision(problem: LatentProblem, latent: Tensor) -> Tensor:
-    """Return the precision of latent vectors (T, D), from averages over some pixels."""
-    rows = problem.coordinates()[0]
-    return precision(problem, latent, max(1, int(_AVERAGED / float(rows[1] - rows[0]) + 1e-3)))
+    """Return the precision of latent vectors (T, D), from rough images, averaged over pixels."""
+    rows, rough = problem.coordinates()[0], problem.rough()
+    factor = max(1, int(_AVERAGED / float(rows[1] - rows[0]) + 1e-3))
+    precise = precision(rough, latent, factor)
+    problem.passes += rough.passes
+    return precise
+
+
+def _first(problem: LatentProblem, start: Shortlist, rng: np.random.Generator) -> Search:
+    """Return the first search: two steps of what is shortlisted, preconditioned at the best."""
+    rough = problem.rough()
+    z = start(rough, rng)
+    best = z[torch.arange(len(z)), rough.value(z).argmin(1)]
+    problem.passes += rough.passes
+    solver = GaussNewton(iterations=3, precision=_precision(problem, best))
+    return Search(GivenStart(z), (Stage(solver, 2),))
 
 
 def _refine(latent: Tensor, precise: Tensor) -> Search:

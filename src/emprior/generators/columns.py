@@ -20,6 +20,7 @@ from emprior.generators.multislice import Multislice, splat
 _SHIFT, _STRAIN = 0.3, 0.005  # Å and relative: of a lattice as a whole
 _DEFOCUS, _TILT, _CENTRE, _THICKNESS, _BLUR = 40.0, 0.035, 5.0, 6.0, 0.05  # Å, rad, Å, Å, Å
 _THIN, _FINE = 24, 1.6  # slices and fineness that are enough for any image
+_ROUGH = 0.6  # fineness that is enough to rank images
 _OPTICS = 6  # latent numbers for them: defocus, two tilts, centre, thickness, blur
 
 
@@ -229,18 +230,23 @@ class ColumnGenerator(Generator):
 
     @torch.no_grad()
     def corrected(self, z: Tensor) -> ColumnGenerator:
-        """Return the same generator, corrected by what thin slices change in the image of z.
+        """Return the same generator, corrected by what thin slices on a fine grid change at z.
 
         How much they do hardly depends on z, so that a search with the correction finds nearly
         what one with thin slices would (space mapping: Bandler et al., IEEE Trans. MTT 42, 2536
-        (1994)), in a quarter of the time.
+        (1994)), in a tenth of the time.
         """
-        fine = self.multislice.finer(_THIN, _FINE)
+        fine = self.multislice.regridded(_THIN, _FINE)
         correction = (self._draw(z, fine) - self._draw(z, self.multislice))[0, 0]
         return ColumnGenerator(self.scene, self.elements, self.multislice, correction)
 
+    def rough(self) -> ColumnGenerator:
+        """Return the same generator with a coarse wave, which takes half the time or less."""
+        multislice = self.multislice.regridded(self.multislice.slices, _ROUGH)
+        return ColumnGenerator(self.scene, self.elements, multislice, self.correction)
+
     def _draw(self, z: Tensor, multislice: Multislice) -> Tensor:
-        """Return clean images, (B, 1, H, W), by a multislice of any number of slices."""
+        """Return clean images, (B, 1, H, W), by a multislice of any slices and fineness."""
         scene, S = self.at(z), multislice.slices
         # Where each column is cut by half the thickness: there, slices are not displaced yet.
         offset = torch.where(self.through, 0.0, (scene.centre - scene.thickness / 2)[:, None])

@@ -106,8 +106,8 @@ class Multislice(nn.Module):
         for name, values in tables.items():
             self.register_buffer(name, torch.from_numpy(values).to(factors), persistent=False)
 
-    def finer(self, slices: int, fineness: float) -> Multislice:
-        """Return the same calculation in more slices and pixels."""
+    def regridded(self, slices: int, fineness: float) -> Multislice:
+        """Return the same calculation in other slices and pixels of the wave."""
         return Multislice(
             self._factors,
             self.shape,
