@@ -301,7 +301,9 @@ def test_exposure_and_scale_are_found_with_the_scene(small, rng, free):
 def test_corrected_it_draws_thin_slices_at_one_point_and_moves_as_before(generator, rng):
     z, other = generator.sample_latent(2, rng)
     exact = generator.corrected(z[None])
-    thin = ColumnGenerator(generator.scene, generator.elements, generator.multislice.regridded(24, 1.6))
+    thin = ColumnGenerator(
+        generator.scene, generator.elements, generator.multislice.regridded(24, 1.6)
+    )
     torch.testing.assert_close(exact(z[None]), thin(z[None]))
     assert psnr(generator(z[None]), thin(z[None])) < 70  # there was something to correct
     torch.testing.assert_close(

@@ -320,7 +320,7 @@ def _contest(
 
     A verdict is there already where the pixel size was looked for.
     """
-    from emprior.contest import COARSEST, FALLBACK, contest
+    from emprior.contest import COARSEST, FALLBACK, contest, middle
 
     report = progress or (lambda share: None)
 
@@ -340,7 +340,10 @@ def _contest(
         estimate = replace(prior, progress=report)(micrograph, noise, rng)
         return "prior", replace(estimate, trace={**estimate.trace, "unchecked": _UNCHECKED})
     if verdict is None:
-        verdict = contest(prior, micrograph, noise, rng, progress=lambda share: report(0.6 * share))
+        of_all = 1.0 if middle(micrograph) is micrograph else 0.6
+        verdict = contest(
+            prior, micrograph, noise, rng, progress=lambda share: report(of_all * share)
+        )
     trace = {"held_out": verdict.way, **verdict.family.to_dict()}
     outside = verdict.family.kind == "outside"
     method = FALLBACK if outside and not force else "prior"
@@ -352,10 +355,12 @@ def _contest(
             else f"the answer of {FALLBACK} is returned; force gives the prior's. Where the pixel "
             "size may be wrong, a check of this answer looks for another",
         )
-    if method == "prior":
-        rest = replace(prior, progress=lambda share: report(0.6 + 0.4 * share))
-        estimate = rest(micrograph, noise, rng, verdict.found)
-    else:
+    if method == FALLBACK:
         estimate = make(FALLBACK)(micrograph, noise, rng)
-        report(1.0)
+    elif verdict.estimate is not None:
+        estimate = verdict.estimate
+    else:
+        rest = replace(prior, progress=lambda share: report(0.6 + 0.4 * share))
+        estimate = rest(micrograph, noise, rng)
+    report(1.0)
     return method, replace(estimate, trace={**estimate.trace, **trace})

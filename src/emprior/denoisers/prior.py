@@ -17,31 +17,19 @@ from emprior.denoisers.networks import NATIVE_PIXEL_SIZE, check_network, network
 from emprior.denoisers.pose import Pose, pooling, pose
 from emprior.denoisers.presence import draws
 from emprior.denoisers.residual import explain
+from emprior.denoisers.steps import first, refinement, roughly
 from emprior.denoisers.structure import structure
 from emprior.errors import OptionError
 from emprior.generators import ColumnEncoder, ColumnGenerator
 from emprior.generators.encoder import SURE
 from emprior.grid import blend
-from emprior.inversion import (
-    SEARCHES,
-    GaussNewton,
-    GivenStart,
-    Inversion,
-    LatentProblem,
-    Search,
-    Shortlist,
-    Stage,
-    invert,
-    precision,
-)
+from emprior.inversion import SEARCHES, Inversion, invert
 from emprior.micrograph import Micrograph
 from emprior.noise import NoiseModel
 from emprior.stored import Stored
 
 _LITTLE = 10.0
 """Nats over a window; what a further correction would gain is about a quarter of the last gain."""
-_AVERAGED = 2.0
-"""Pixels of a generator; to precondition a search, derivatives need not be finer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,16 +89,9 @@ class Prior(Denoiser):
         micrograph: Micrograph,
         noise: NoiseModel,
         rng: np.random.Generator,
-        found: list[Fit] | None = None,
     ) -> Estimate:
-        """Estimate the unclipped mean of a micrograph, and what it shows; all as for `fit`."""
-        estimate, fits = self.fit(micrograph, noise, rng, found)
-        # At first sight nothing is at its most probable yet, and errors about it mean nothing.
-        searched = reaches(self.depth, "inversion")
-        if not (searched and all(isinstance(f.pose.generator, ColumnGenerator) for f in fits)):
-            return estimate
-        pixel_size = micrograph.pixel_size or NATIVE_PIXEL_SIZE
-        return replace(estimate, find=lambda: structure(fits, micrograph, noise, pixel_size))
+        """Estimate the unclipped mean of a micrograph, and what it shows."""
+        return self.fit(micrograph, noise, rng)[0]
 
     def fit(
         self,
@@ -192,7 +173,15 @@ class Prior(Denoiser):
             if micrograph.ignored is not None:  # there is nothing to explain
                 noisy = np.where(micrograph.ignored, noise.mean(image), noisy)
             image = explain(noisy, image, noise, pooling(micrograph.shape, pitch))
-        return Estimate(image.astype(np.float32), trace=trace), fits
+        estimate = Estimate(image.astype(np.float32), trace=trace)
+        # At first sight nothing is at its most probable yet, and errors about it mean nothing.
+        searched = reaches(self.depth, "inversion")
+        if searched and all(isinstance(fit.pose.generator, ColumnGenerator) for fit in fits):
+            pixel_size = micrograph.pixel_size or NATIVE_PIXEL_SIZE
+            estimate = replace(
+                estimate, find=lambda: structure(fits, micrograph, noise, pixel_size)
+            )
+        return estimate, fits
 
     def _poses(
         self,
@@ -238,12 +227,15 @@ class Prior(Denoiser):
             problem = posed.problem(*frame)[0]
             before: Tensor | float
             if latent is None:
-                own = posed.start if self.search == "default" else None
-                search, before = (own and _first(problem, own, rng)) or SEARCHES[self.search], torch.inf
+                if self.search == "default" and posed.start is not None:
+                    search = first(problem, posed.start, rng)
+                else:
+                    search = SEARCHES[self.search]
+                before = torch.inf
             else:
                 if precise is None:
-                    precise = _precision(problem, latent)
-                search, before = _refine(latent, precise), problem.value(latent[:, None])[:, 0]
+                    precise = roughly(problem, latent)
+                search, before = refinement(latent, precise), problem.value(latent[:, None])[:, 0]
 
             def share(done: float, turn: int = turn) -> None:
                 progress((turn + done) / total)
@@ -266,30 +258,6 @@ def _explained(
     """
     assert posed.start is not None
     problem = posed.problem(*frame)[0]
-    value = float(invert(problem, _first(problem, posed.start, rng), rng).value[0])
+    value = float(invert(problem, first(problem, posed.start, rng), rng).value[0])
     free = posed.generator.latent_dim
     return -value * problem.pixels + free / 2 * math.log(2 * math.pi)
-
-
-def _precision(problem: LatentProblem, latent: Tensor) -> Tensor:
-    """Return the precision of latent vectors (T, D), from rough images, averaged over pixels."""
-    rows, rough = problem.coordinates()[0], problem.rough()
-    factor = max(1, int(_AVERAGED / float(rows[1] - rows[0]) + 1e-3))
-    precise = precision(rough, latent, factor)
-    problem.passes += rough.passes
-    return precise
-
-
-def _first(problem: LatentProblem, start: Shortlist, rng: np.random.Generator) -> Search:
-    """Return the first search: two steps of what is shortlisted, preconditioned at the best."""
-    rough = problem.rough()
-    z = start(rough, rng)
-    best = z[torch.arange(len(z)), rough.value(z).argmin(1)]
-    problem.passes += rough.passes
-    solver = GaussNewton(iterations=3, precision=_precision(problem, best))
-    return Search(GivenStart(z), (Stage(solver, 2),))
-
-
-def _refine(latent: Tensor, precise: Tensor) -> Search:
-    solver = GaussNewton(iterations=2, tolerance=3.0, precision=precise)
-    return Search(GivenStart(latent[:, None]), (Stage(solver, 3),))

@@ -305,7 +305,8 @@ class ColumnGenerator(Generator):
             where[:, chosen, None].expand_as(atoms).flatten(1) for where in (rows, columns)
         )
         maps = len(kinds) * S
-        fineness = (n / N for n, N in zip(multislice.grid, multislice.shape, strict=True))
-        on_grid = (where * f for where, f in zip((rows, columns), fineness, strict=True))
-        density = splat(*on_grid, atoms.flatten(1), index.flatten(), maps, multislice.grid)
+        # The first pixels of either grid stand at the same place.
+        (H, W), (h, w) = multislice.shape, multislice.grid
+        rows, columns = rows * (h / H), columns * (w / W)
+        density = splat(rows, columns, atoms.flatten(1), index.flatten(), maps, (h, w))
         return multislice.spectra(density.unflatten(1, (len(kinds), S)), kinds)

@@ -88,10 +88,9 @@ class Multislice(nn.Module):
         self._factors, self._focal_nodes = factors, focal_nodes
         nodes, weights = np.polynomial.hermite.hermgauss(focal_nodes)
         self._focal = list(zip(nodes.tolist(), (weights / weights.sum()).tolist(), strict=True))
-        h, w = self.grid
         pixel = [pixel_size * N / n for N, n in zip(shape, self.grid, strict=True)]
         k = [np.fft.fftfreq(n, p) for n, p in zip(self.grid, pixel, strict=True)]
-        half = np.fft.rfftfreq(w, pixel[1])
+        half = np.fft.rfftfreq(self.grid[1], pixel[1])
         square, radius = k[0][:, None] ** 2 + k[1] ** 2, np.hypot(k[0][:, None], half)
         # Atoms are spread by the cubic B-spline, whose transform is sinc⁴ along each axis.
         spline = np.sinc(k[0] * pixel[0])[:, None] * np.sinc(half * pixel[1])
@@ -244,7 +243,7 @@ class Multislice(nn.Module):
         The waves that one grid has and the other has not are those that the blur leaves nothing of.
         """
         (H, W), (h, w) = self.shape, self.grid
-        if (H, W) != (h, w):
+        if self.shape != self.grid:
             shared = min(H, h) // 2
             half = spectra[..., : min(W, w) // 2 + 1] * (H * W / (h * w))
             between = half.new_zeros(len(half), H - 2 * shared, half.shape[2])

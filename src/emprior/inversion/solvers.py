@@ -181,9 +181,9 @@ class GaussNewton(Solver):
 
     def init(self, problem: LatentProblem, z: Tensor, rng: np.random.Generator) -> State:
         """Start from latents (T, K, D)."""
-        value = problem.value(z)
-        status = torch.where(torch.isfinite(value), Status.RUNNING, Status.NON_FINITE).int()
-        return State(z.detach().clone(), value, status, torch.full_like(value, self.damping))
+        unknown = torch.full(z.shape[:2], torch.inf).to(z)
+        running = torch.full_like(unknown, Status.RUNNING).int()
+        return State(z.detach().clone(), unknown, running, torch.full_like(unknown, self.damping))
 
     def step(self, problem: LatentProblem, state: State) -> State:
         """Take one damped step, accepted candidate by candidate."""
@@ -194,7 +194,7 @@ class GaussNewton(Solver):
         move = conjugate_gradients(
             lambda v: curvature(v) + shift * v, -gradient, self.iterations, roughly
         )
-        running = state.status == Status.RUNNING
+        running = (state.status == Status.RUNNING) & torch.isfinite(value)
         move = torch.where(running[..., None], torch.nan_to_num(move), 0.0)
         moved = problem.value(state.z + move)
         accepted = running & (moved < value)
@@ -202,7 +202,8 @@ class GaussNewton(Solver):
         converged = running & accepted & (gain < self.tolerance)
         stalled = running & ~accepted & (damping > 1e8 * self.damping)
         status = torch.where(converged, Status.CONVERGED, state.status)
-        status = torch.where(stalled, Status.STALLED, status).int()
+        status = torch.where(stalled, Status.STALLED, status)
+        status = torch.where(torch.isfinite(value), status, Status.NON_FINITE).int()
         return replace(
             state,
             z=torch.where(accepted[..., None], state.z + move, state.z),

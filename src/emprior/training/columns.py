@@ -11,6 +11,7 @@ from torch import Tensor
 
 from emprior.datasets import Dataset
 from emprior.denoisers.pose import pose
+from emprior.denoisers.steps import first
 from emprior.errors import RecipeError
 from emprior.generators import ColumnEncoder, Multislice
 from emprior.generators.guess import OPTICS, RING, log_deviation
@@ -190,8 +191,9 @@ def _inverted(
     """Return the image that a search from the encoder's guess finds, (H, W)."""
     micrograph = Micrograph(frame, encoder.pixel_size)
     (posed,) = pose(encoder, micrograph, noise, 1.0)
-    assert posed.search is not None
-    found = invert(posed.problem(micrograph, noise, 1.0)[0], posed.search, rng)
+    assert posed.start is not None
+    problem = posed.problem(micrograph, noise, 1.0)[0]
+    found = invert(problem, first(problem, posed.start, rng), rng)
     image: NDArray[np.float32] = found.image[0].cpu().numpy()
     return image
 

@@ -258,7 +258,7 @@ def _family(
     if micrograph.pixel_size is None or micrograph.pixel_size > COARSEST:
         return None, None
     asked = Prior(prior=prior)
-    family = contest(asked, micrograph, noise, rng, hurry=False).family
+    family = contest(asked, micrograph, noise, rng).family
     other = None if family.kind == "inside" else scale_of(asked, micrograph, noise, rng)
     if other is None or abs(other.pixel_size / micrograph.pixel_size - 1) < _OTHER:
         return family, None
