@@ -70,7 +70,7 @@ class Watching(ColumnEncoder):
         super().__init__(**toy_encoder().arguments())
         self.shows, self.asked = shows, []
 
-    def look(self, frame, deviation, turn=0.0, shape=None):
+    def look(self, frame, deviation, turn=0.0, shape=None, ring=16):
         look = super().look(frame, deviation, turn, shape)
         self.asked.append((round(turn), shape is None))
         H, W = look.maps.shape[1:]

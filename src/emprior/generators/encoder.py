@@ -140,6 +140,7 @@ class ColumnEncoder(Stored):
         deviation: float,
         turn: float = 0.0,
         shape: tuple[int, int] | None = None,
+        ring: int = RING,
     ) -> Look:
         """Look at one frame.
 
@@ -152,10 +153,12 @@ class ColumnEncoder(Stored):
             By which the frame is turned before the network sees it [degrees].
         shape : tuple of int, optional
             Of the turned frame, as for `emprior.generators.turning.turned`.
+        ring : int
+            Pixels about it that are guessed too; a scene is told with those that it has by default.
         """
         view, known = turned(frame.to(self.factors), turn, shape)
         h, w = view.shape
-        H, W = canvas(h, w)
+        H, W = canvas(h, w, ring)
         middle = slice((H - h) // 2, (H - h) // 2 + h), slice((W - w) // 2, (W - w) // 2 + w)
         shown, seen = torch.zeros(2, 1, H, W).to(view)
         shown[0][middle], seen[0][middle] = view, known
@@ -205,7 +208,8 @@ class ColumnEncoder(Stored):
             # To compare all turns a square in the middle will do, but not to tell from the
             # opposite one: crystals often look alike, and it is the rest that differs.
             side = min(round(float(frame.shape[0] * frame.shape[1]) ** 0.5), _MIDDLE)
-            turn = upright(lambda t: self.unclear(self.look(frame, deviation, t, (side, side))))
+            square = (side, side)
+            turn = upright(lambda t: self.unclear(self.look(frame, deviation, t, square, ring=0)))
             if turn % 180:
                 turned_up = clearest(turn, (turn + 180) % 360)
                 if self.unclear(turned_up) < _CLEARER * self.unclear(best):

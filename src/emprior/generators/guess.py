@@ -69,9 +69,9 @@ class Look(NamedTuple):
     """Clockwise [degrees]."""
 
 
-def canvas(h: int, w: int) -> tuple[int, int]:
+def canvas(h: int, w: int, ring: int = RING) -> tuple[int, int]:
     """Return the sides of the generator's grid about h × w pixels: even margins, by 8."""
-    H, W = (-(-(n + 2 * RING) // 8) * 8 for n in (h, w))
+    H, W = (-(-(n + 2 * ring) // 8) * 8 for n in (h, w))
     return H, W
 
 
