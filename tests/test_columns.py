@@ -313,6 +313,15 @@ def test_corrected_it_draws_thin_slices_at_one_point_and_moves_as_before(generat
     torch.testing.assert_close(exact.corrected(z[None])(other[None]), exact(other[None]))
 
 
+def test_roughly_it_draws_nearly_the_same_of_the_same_numbers(generator, rng):
+    z = 0.3 * generator.sample_latent(2, rng)
+    rough = generator.corrected(z[:1]).rough()
+    assert rough.latent_dim == generator.latent_dim
+    images = generator(z)
+    assert 25 < psnr(rough(z), images) < 60
+    assert psnr(rough(z), images) > psnr(images.mean().expand_as(images), images) + 6
+
+
 def test_a_correction_of_nothing_changes_nothing(generator, rng):
     z = generator.sample_latent(2, rng)
     zero = torch.zeros(generator.image_shape, dtype=F64)

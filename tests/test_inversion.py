@@ -71,6 +71,17 @@ def problem(generator: DCGAN, rng: np.random.Generator, request: pytest.FixtureR
 
 
 @pytest.mark.parametrize("problem", NOISES, indirect=True)
+def test_the_same_problem_drawn_roughly_counts_for_itself(problem: LatentProblem, rng) -> None:
+    z = problem.sample(3, rng)
+    rough = problem.rough()
+    # A generator that has no rough form is its own.
+    torch.testing.assert_close(rough.value(z), problem.value(z))
+    before = problem.passes
+    rough.value(z)
+    assert problem.passes == before
+    assert rough.passes == 2 * z.shape[0] * z.shape[1]
+
+
 def test_gradient_agrees_with_finite_differences(problem: LatentProblem, rng) -> None:
     z, v = problem.sample(3, rng), problem.sample(3, rng)
     value, gradient = problem.gradient(z)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 from abtem.core.energy import energy2sigma, energy2wavelength
-from scenes import NUMBERS, factors
+from scenes import NUMBERS, column_generator, factors
 
-from emprior.generators import Multislice
+from emprior.generators import ColumnGenerator, Multislice
 from emprior.generators.multislice import electron, splat
 from emprior.simulate.imaging import exit_wave, form_image, single_threaded, transmit
 from emprior.simulate.recipe import Group
@@ -254,6 +254,27 @@ def test_derivatives_of_an_image_agree_with_finite_differences(rng):
 
     given = [x.requires_grad_() for x in (maps, *optics)]
     assert torch.autograd.gradcheck(value, given, eps=1e-5, atol=1e-6)
+
+
+def test_a_finer_wave_draws_the_same_image_on_the_same_pixels_and_a_better_one():
+    """Platinum scatters beyond what 0.2 Å carry; the finer the wave, the nearer a limit."""
+    shape = (40, 48)
+    scene = column_generator(shape, dtype=F64)
+    z = torch.zeros(1, scene.latent_dim, dtype=F64)
+
+    def image(fineness: float) -> np.ndarray:
+        multislice = scene.multislice.regridded(12, fineness)
+        assert multislice.shape == shape
+        generator = ColumnGenerator(scene.scene, scene.elements, multislice)
+        return generator(z)[0, 0].numpy()
+
+    limit = image(2.4)
+    errors = [psnr(image(fineness), limit) for fineness in (0.6, 1.0, 1.6)]
+    assert errors[0] > 30
+    assert errors[1] > errors[0] + 3
+    assert errors[2] > errors[1] + 6
+    turned = scene.multislice.regridded(12, 1.3)  # of another number of pixels along either axis
+    assert turned.grid == (52, 62)
 
 
 def test_precision_follows_the_module():

@@ -62,7 +62,8 @@ def scale_of(
     -----
     As good as the lattices that the prior knows: strain, or another material, moves the size by as
     much. On simulated frames of half the prior's field and more it errs by a per cent or two, where
-    tilted by up to four.
+    tilted by up to four. Fringes of one direction may be taken for the densest planes of a crystal
+    that the prior knows, at the size that makes them so.
     """
     if not isinstance(network(prior.prior, prior.device)[0], ColumnEncoder):
         return None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -252,13 +254,17 @@ def on_grid(
     low, high = (np.asarray(flat + sign * 1e-3 * exposure.unit) for sign in (-1, 1))
     slope = float((noise.mean(high) - noise.mean(low)) / (high - low)) if high > low else 1.0
     slope = max(slope, 1e-6)  # all is clipped, or far below one electron: nothing can be undone
-    matrices = []
-    for n in image.shape:
-        samples = max(1, int(n * pitch + 1e-6))
-        centres = n / 2 + (np.arange(samples) - (samples - 1) / 2) / pitch
-        matrices.append(resampling_matrix(n, centres, 1 / pitch if pitch < 1 else 0.0))
-        # What averaging, or interpolating, leaves of white noise.
-        deviation *= float((matrices[-1] ** 2).sum(1).mean()) ** 0.5
+    matrices = [_onto(n, pitch) for n in image.shape]
+    for matrix in matrices:  # what averaging, or interpolating, leaves of white noise
+        deviation *= float((matrix**2).sum(1).mean()) ** 0.5
     clean = flat + (resample(image.astype(np.float64), *matrices) - noise.mean(flat)) / slope
     frame = torch.from_numpy((clean - exposure.origin) / exposure.unit)
     return frame, deviation / slope / exposure.unit
+
+
+@lru_cache(maxsize=8)
+def _onto(n: int, pitch: float) -> NDArray[np.float64]:
+    """Return the matrix from n pixels to those of the network, which have the same middle."""
+    samples = max(1, int(n * pitch + 1e-6))
+    centres = n / 2 + (np.arange(samples) - (samples - 1) / 2) / pitch
+    return resampling_matrix(n, centres, 1 / pitch if pitch < 1 else 0.0)

@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -34,6 +34,7 @@ class View(NamedTuple):
     columns: Tensor
 
     @classmethod
+    @lru_cache(maxsize=8)  # a search, and the next frame, see the same again
     def centred(
         cls, field: tuple[int, int], shape: tuple[int, int], pitch: float, factor: int = 1
     ) -> View:
