@@ -204,6 +204,7 @@ def tried(name: str, kills: int, rng: random.Random) -> tuple[int, int, list[str
         before = contents(straight)
         seconds = finish(straight, job.line)
         whole = contents(straight)
+        assert whole.keys() > before.keys(), f"{name} left nothing in its folder"
         while counted < kills:
             folder = Path(place) / f"{counted}"
             folder.mkdir()

@@ -623,6 +623,7 @@ def test_bare_names_are_runs(monkeypatch, tmp_path):
     monkeypatch.setenv("EMPRIOR_RUNS", str(tmp_path))
     assert run_directory("first") == tmp_path / "first"
     assert run_directory("runs/first") == Path("runs/first")
+    assert run_directory("./first") == Path("first")
     assert run_directory("/data/first") == Path("/data/first")
     monkeypatch.delenv("EMPRIOR_RUNS")
     assert run_directory("first") == Path.home() / ".cache/emprior/runs/first"

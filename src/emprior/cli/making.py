@@ -95,9 +95,12 @@ def new(
 def train(
     recipe: RecipeFile,
     out: Annotated[
-        Path,
+        str,  # a path would lose the dot of ./NAME
         typer.Option(
-            "--out", "-o", help="Run directory; a bare name lies in $EMPRIOR_RUNS or the cache."
+            "--out",
+            "-o",
+            metavar="PATH",
+            help="Run directory; a bare name lies in $EMPRIOR_RUNS or the cache, ./NAME here.",
         ),
     ],
     resume: Annotated[

@@ -17,9 +17,11 @@ from emprior.training.recipe import TrainingRecipe
 def run_directory(name: str | Path) -> Path:
     """Return the folder of a run: a path as it is, a bare name among the runs.
 
-    Runs lie in ``$EMPRIOR_RUNS``, or else in ``~/.cache/emprior/runs``.
+    Runs lie in ``$EMPRIOR_RUNS``, or else in ``~/.cache/emprior/runs``. The text ``./first`` is a path.
     """
     path = expanded(name)
+    if isinstance(name, str) and os.path.dirname(name):  # noqa: PTH120 (pathlib drops the dot)
+        return path
     if path.is_absolute() or len(path.parts) != 1 or path.name in ("", ".."):
         return path
     runs = os.environ.get("EMPRIOR_RUNS") or "~/.cache/emprior/runs"
