@@ -17,7 +17,8 @@ from emprior.training.recipe import TrainingRecipe
 def run_directory(name: str | Path) -> Path:
     """Return the folder of a run: a path as it is, a bare name among the runs.
 
-    Runs lie in ``$EMPRIOR_RUNS``, or else in ``~/.cache/emprior/runs``. The text ``./first`` is a path.
+    Runs lie in ``$EMPRIOR_RUNS``, or else in ``~/.cache/emprior/runs``; ``./first``, as text, is a
+    path.
     """
     path = expanded(name)
     if isinstance(name, str) and os.path.dirname(name):  # noqa: PTH120 (pathlib drops the dot)
