@@ -228,7 +228,7 @@ class Prior(Denoiser):
             before: Tensor | float
             if latent is None:
                 if self.search == "default" and posed.start is not None:
-                    search = first(problem, posed.start, rng)
+                    search = first(posed.start)
                 else:
                     search = SEARCHES[self.search]
                 before = torch.inf
@@ -258,6 +258,6 @@ def _explained(
     """
     assert posed.start is not None
     problem = posed.problem(*frame)[0]
-    value = float(invert(problem, first(problem, posed.start, rng), rng).value[0])
+    value = float(invert(problem, first(posed.start), rng).value[0])
     free = posed.generator.latent_dim
     return -value * problem.pixels + free / 2 * math.log(2 * math.pi)

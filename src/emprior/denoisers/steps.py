@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from emprior.inversion import (
@@ -20,14 +18,13 @@ _AVERAGED = 2.0
 """Pixels of a generator; to precondition a search, derivatives need not be finer."""
 
 
-def first(problem: LatentProblem, start: Shortlist, rng: np.random.Generator) -> Search:
-    """Return two steps from what is shortlisted, preconditioned for the best of it."""
-    rough = problem.rough()
-    z = start(rough, rng)
-    best = z[torch.arange(len(z)), rough.value(z).argmin(1)]
-    problem.passes += rough.passes
-    solver = GaussNewton(iterations=3, precision=roughly(problem, best))
-    return Search(GivenStart(z), (Stage(solver, 2),))
+def first(start: Shortlist) -> Search:
+    """Return two steps from what is shortlisted.
+
+    They go by the diagonal of the curvature alone: that of one start misleads the others, and no
+    tilt, which must not be lost, is seldom the best of them.
+    """
+    return Search(start, (Stage(GaussNewton(iterations=5), 2),))
 
 
 def refinement(latent: Tensor, precise: Tensor) -> Search:

@@ -20,7 +20,7 @@ from emprior.generators.multislice import Multislice, splat
 _SHIFT, _STRAIN = 0.3, 0.005  # Å and relative: of a lattice as a whole
 _DEFOCUS, _TILT, _CENTRE, _THICKNESS, _BLUR = 40.0, 0.035, 5.0, 6.0, 0.05  # Å, rad, Å, Å, Å
 _THIN, _FINE = 24, 1.6  # slices and fineness that are enough for any image
-_ROUGH = 0.6  # fineness that is enough to rank images
+_ROUGH = 0.8  # fineness that is enough to precondition with
 _OPTICS = 6  # latent numbers for them: defocus, two tilts, centre, thickness, blur
 
 
@@ -241,7 +241,7 @@ class ColumnGenerator(Generator):
         return ColumnGenerator(self.scene, self.elements, self.multislice, correction)
 
     def rough(self) -> ColumnGenerator:
-        """Return the same generator with a coarse wave, which takes half the time or less."""
+        """Return the same generator with a coarse wave, which takes two thirds of the time."""
         multislice = self.multislice.regridded(self.multislice.slices, _ROUGH)
         return ColumnGenerator(self.scene, self.elements, multislice, self.correction)
 

@@ -192,8 +192,7 @@ def _inverted(
     micrograph = Micrograph(frame, encoder.pixel_size)
     (posed,) = pose(encoder, micrograph, noise, 1.0)
     assert posed.start is not None
-    problem = posed.problem(micrograph, noise, 1.0)[0]
-    found = invert(problem, first(problem, posed.start, rng), rng)
+    found = invert(posed.problem(micrograph, noise, 1.0)[0], first(posed.start), rng)
     image: NDArray[np.float32] = found.image[0].cpu().numpy()
     return image
 
