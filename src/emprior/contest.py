@@ -12,7 +12,7 @@ import numpy as np
 
 from emprior.denoisers import Denoiser, Estimate, make
 from emprior.denoisers.networks import NATIVE_PIXEL_SIZE
-from emprior.denoisers.prior import Prior
+from emprior.denoisers.prior import Fit, Prior
 from emprior.evidence import Advantage, HeldOut, folds
 from emprior.family import Family, missed_waves
 from emprior.micrograph import Micrograph
@@ -80,16 +80,17 @@ def contest(
     estimate, found = replace(prior, progress=part(0.0, 0.6)).fit(trial, noise, rng)
     pixel_size = micrograph.pixel_size or NATIVE_PIXEL_SIZE
     missed = missed_waves(trial.image, estimate.image, noise, pixel_size)
+    anew = replace(prior, turn=found[0].pose.turn)
     # A generator without an encoder chooses nothing that must be chosen anew.
     told = found[0].pose.start is not None
-    anew = replace(prior, turn=found[0].pose.turn)
+    fits: list[list[Fit] | None] = [None if told else found] * len(divisions)
 
     def judged(some: list[HeldOut], corrections: int, start: float, stop: float) -> Family:
         answers, step = [], (stop - start) / len(some)
         for number, one in enumerate(some):
             within = part(start + number * step, start + (number + 1) * step)
             own = replace(anew, corrections=corrections, progress=within)
-            answer, _ = own.fit(one.seen, one.noise, rng, None if told else found)
+            answer, fits[number] = own.fit(one.seen, one.noise, rng, fits[number])
             answers.append((one, answer.image, fallback(one.seen, one.noise, rng).image))
         return Family(Advantage.over(answers), *missed, found[0].pose.doubt)
 
