@@ -122,7 +122,7 @@ class Pose:
         assert self.start is not None
         z = self.start.z.to(problem.noisy)
         z = z[:, :_SEEN, z.shape[2] // 2]  # at the defocus that was told
-        best = problem.rough().value(z).argmin(dim=1)
+        best = problem.value(z).argmin(dim=1)
         return z[torch.arange(len(z)), best]
 
     def corrected(self, latent: Tensor) -> Pose:

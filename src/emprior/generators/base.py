@@ -64,9 +64,9 @@ class Generator(nn.Module, ABC):
         return self
 
     def rough(self) -> Generator:
-        """Return a generator of the same latent vectors that takes less time for nearly the images.
+        """Return a generator that takes less time to draw nearly the same of a latent vector.
 
-        Near enough to rank them, and for derivatives that precondition a search.
+        Near enough for derivatives that precondition a search.
         """
         return self
 
