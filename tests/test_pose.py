@@ -361,6 +361,18 @@ def test_each_depth_comes_nearer_to_the_data(seer, crystal):
     assert left[1] > 1.05 * left[2]
 
 
+def test_columns_are_searched_by_one_thread_and_the_others_come_back(seer, crystal):
+    before, seen = torch.get_num_threads(), []
+    torch.set_num_threads(2)
+    try:
+        watched = Prior(prior=seer, progress=lambda share: seen.append(torch.get_num_threads()))
+        watched(*crystal, np.random.default_rng(0))
+        assert seen[0] == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_the_mean_is_over_columns_that_are_doubted(seer, crystal):
     """This encoder has learnt nothing, and loud data leave its doubts."""
     frame, noise = crystal[0], Gaussian(2.0)

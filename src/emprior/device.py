@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import torch
@@ -10,6 +12,17 @@ import torch
 from emprior.errors import OptionError
 
 _ARRAY, _KEPT = 32 << 20, 256 << 20  # bytes
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread here, and with as many as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def choose_device(name: str = "auto") -> torch.device:

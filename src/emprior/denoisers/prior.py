@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from emprior.denoisers.presence import draws
 from emprior.denoisers.residual import explain
 from emprior.denoisers.steps import first, refinement, roughly
 from emprior.denoisers.structure import structure
+from emprior.device import one_thread
 from emprior.errors import OptionError
 from emprior.generators import ColumnEncoder, ColumnGenerator
 from emprior.generators.encoder import SURE
@@ -140,7 +142,9 @@ class Prior(Denoiser):
 
             if reaches(self.depth, "inversion"):
                 start = None if found is None else found[number]
-                fit, inversion = self._search(posed, start, frame, rng, progress)
+                # Images of columns are small: threads would mostly wait for each other.
+                with one_thread() if told else nullcontext():
+                    fit, inversion = self._search(posed, start, frame, rng, progress)
                 passes += inversion.passes
                 statuses += [status.name.lower() for status in inversion.status]
             else:
