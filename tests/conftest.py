@@ -3,9 +3,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import one_thread
 from strategies import lattice
 
+from emprior.device import one_thread
 from emprior.micrograph import Micrograph
 
 

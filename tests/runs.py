@@ -1,21 +1,9 @@
 """What tests of training runs share."""
 
 import json
-from contextlib import contextmanager
 
 import torch
 from safetensors.torch import load_file
-
-
-@contextmanager
-def one_thread():
-    """Compute on one thread: bit-for-bit repetition is promised for an equal number of them."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def read_log(run):

@@ -280,3 +280,5 @@ def test_a_finer_wave_draws_the_same_image_on_the_same_pixels_and_a_better_one()
 def test_precision_follows_the_module():
     multislice = Multislice(factors(), (16, 24), 0.2, slices=2).double()
     assert call(multislice, torch.zeros(1, 3, 2, 16, 24, dtype=F64)).dtype == F64
+    finer = multislice.regridded(2, 1.5)
+    assert call(finer, torch.zeros(1, 3, 2, 24, 36, dtype=F64)).dtype == F64

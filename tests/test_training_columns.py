@@ -6,11 +6,12 @@ import sys
 import numpy as np
 import pytest
 import torch
-from runs import assert_same_runs, one_thread, read_log
+from runs import assert_same_runs, read_log
 from safetensors.torch import load_file
 
 from emprior import weights
 from emprior.datasets import FORMAT, ROOT, Dataset, structure_name, write_structure
+from emprior.device import one_thread
 from emprior.errors import MissingExtraError, OptionError, RecipeError, WeightsError
 from emprior.generators import Multislice
 from emprior.generators.columns import Element

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from runs import assert_same_runs, one_thread, read_log
+from runs import assert_same_runs, read_log
 from scipy import ndimage
 
 from emprior import weights
+from emprior.device import one_thread
 from emprior.diversity import embed
 from emprior.errors import ImageError, OptionError, RecipeError
 from emprior.features import FeatureNet

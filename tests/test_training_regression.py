@@ -6,11 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from runs import assert_same_runs, one_thread, read_log
+from runs import assert_same_runs, read_log
 from small_dataset import write_dataset
 
 from emprior import weights
 from emprior.datasets import Dataset
+from emprior.device import one_thread
 from emprior.errors import OptionError, RecipeError, WeightsError
 from emprior.metrics import psnr
 from emprior.noise import ClippedPoisson, Gaussian, Poisson

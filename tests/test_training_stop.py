@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import assert_same_runs, one_thread, read_log
+from runs import assert_same_runs, read_log
 from small_dataset import write_dataset
 from test_training_columns import _recipe as columns_recipe
 from test_training_columns import data as scenes  # noqa: F401 (a fixture)
 
 from emprior import weights
 from emprior.datasets import Dataset
+from emprior.device import one_thread
 from emprior.errors import OptionError, RecipeError
 from emprior.inversion import LatentProblem
 from emprior.training import TrainingRecipe, train

@@ -71,7 +71,7 @@ class Watching(ColumnEncoder):
         self.shows, self.asked = shows, []
 
     def look(self, frame, deviation, turn=0.0, shape=None, ring=16):
-        look = super().look(frame, deviation, turn, shape)
+        look = super().look(frame, deviation, turn, shape, ring)
         self.asked.append((round(turn), shape is None))
         H, W = look.maps.shape[1:]
         number, height = self.shows(turn)

@@ -1,4 +1,4 @@
-"""Where tensors live."""
+"""Where tensors live, and how many threads compute with them."""
 
 from __future__ import annotations
 

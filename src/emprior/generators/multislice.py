@@ -63,6 +63,7 @@ class Multislice(nn.Module):
     at six slices of 5 to 10 Å; thick crystals exactly on axis are the worst, at 33 dB.
     """
 
+    _factors: Tensor  # (E, 257)
     _rows_square: Tensor  # (h,) [1/Å²]
     _columns_square: Tensor  # (w,)
     _aperture: Tensor  # (h, w)
@@ -85,7 +86,8 @@ class Multislice(nn.Module):
         self.slices, self.absorption = slices, absorption
         self.grid = (_even(fineness * shape[0]), _even(fineness * shape[1]))
         self.wavelength, sigma = electron()
-        self._factors, self._focal_nodes = factors, focal_nodes
+        self._focal_nodes = focal_nodes
+        self.register_buffer("_factors", factors, persistent=False)
         nodes, weights = np.polynomial.hermite.hermgauss(focal_nodes)
         self._focal = list(zip(nodes.tolist(), (weights / weights.sum()).tolist(), strict=True))
         pixel = [pixel_size * N / n for N, n in zip(shape, self.grid, strict=True)]

@@ -21,9 +21,8 @@ def run_directory(name: str | Path) -> Path:
     path.
     """
     path = expanded(name)
-    if isinstance(name, str) and os.path.dirname(name):  # noqa: PTH120 (pathlib drops the dot)
-        return path
-    if path.is_absolute() or len(path.parts) != 1 or path.name in ("", ".."):
+    above = os.path.dirname(name)  # noqa: PTH120 (pathlib drops the dot of ./first)
+    if above or path.is_absolute() or path.name in ("", ".."):
         return path
     runs = os.environ.get("EMPRIOR_RUNS") or "~/.cache/emprior/runs"
     return expanded(runs) / path
