@@ -25,8 +25,8 @@ from emprior.noise import Gaussian
 SIDE = 512
 ROWS = {
     "encoder only": Prior(depth="encoder"),
-    "+ inversion": Prior(depth="inversion", corrections=0),
-    "+ thin slices": Prior(depth="inversion"),
+    "+ inversion": Prior(depth="inversion", exact=False),
+    "+ exact steps": Prior(depth="inversion"),
     "+ residual": Prior(depth="residual"),
     "+ posterior mean": Prior(depth="mean"),
 }

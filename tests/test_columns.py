@@ -298,35 +298,16 @@ def test_exposure_and_scale_are_found_with_the_scene(small, rng, free):
     assert bool((error < 3 * sd).all()), (error, sd)
 
 
-def test_corrected_it_draws_thin_slices_at_one_point_and_moves_as_before(generator, rng):
-    z, other = generator.sample_latent(2, rng)
-    exact = generator.corrected(z[None])
-    thin = ColumnGenerator(
-        generator.scene, generator.elements, generator.multislice.regridded(24, 1.6)
-    )
-    torch.testing.assert_close(exact(z[None]), thin(z[None]))
-    assert psnr(generator(z[None]), thin(z[None])) < 70  # there was something to correct
-    torch.testing.assert_close(
-        exact(other[None]) - exact(z[None]), generator(other[None]) - generator(z[None])
-    )
-    # Corrections do not pile up.
-    torch.testing.assert_close(exact.corrected(z[None])(other[None]), exact(other[None]))
-
-
-def test_roughly_it_draws_nearly_the_same_of_the_same_numbers(generator, rng):
+def test_exactly_it_draws_what_thin_slices_on_a_fine_grid_do(generator, rng):
     z = 0.3 * generator.sample_latent(2, rng)
-    rough = generator.corrected(z[:1]).rough()
-    assert rough.latent_dim == generator.latent_dim
-    images = generator(z)
-    assert 30 < psnr(rough(z), images) < 70
-    assert psnr(rough(z), images) > psnr(images.mean().expand_as(images), images) + 6
-
-
-def test_a_correction_of_nothing_changes_nothing(generator, rng):
-    z = generator.sample_latent(2, rng)
-    zero = torch.zeros(generator.image_shape, dtype=F64)
-    same = ColumnGenerator(generator.scene, generator.elements, generator.multislice, zero)
-    torch.testing.assert_close(same(z), generator(z))
+    exact = generator.exact()
+    assert exact.exact() is exact
+    assert exact.latent_dim == generator.latent_dim
+    limit = ColumnGenerator(
+        generator.scene, generator.elements, generator.multislice.regridded(48, 2.4)
+    )
+    assert psnr(exact(z), limit(z)) > psnr(generator(z), limit(z)) + 8
+    assert psnr(exact(z), limit(z)) > 58
 
 
 def test_sensitivity_ranks_latent_numbers_by_what_they_move(generator):

@@ -11,7 +11,7 @@ from abtem.core.energy import energy2sigma, energy2wavelength
 from scenes import NUMBERS, column_generator, factors
 
 from emprior.generators import ColumnGenerator, Multislice
-from emprior.generators.multislice import electron, splat
+from emprior.generators.multislice import electron
 from emprior.simulate.imaging import exit_wave, form_image, single_threaded, transmit
 from emprior.simulate.recipe import Group
 from emprior.specimen import Optics, Structure, View
@@ -45,74 +45,68 @@ def test_the_electron_of_the_multislice_has_300_kev():
     assert multislice.wavelength == electron(300e3)[0]
 
 
-# splat -----------------------------------------------------------------------------------------
+# spectra ---------------------------------------------------------------------------------------
 
 
-def points(rng, count=7, shape=(12, 17), batch=2):
-    """Draw points at least two pixels inside, and their weights and maps."""
-    H, W = shape
-    rows, columns = (torch.from_numpy(rng.uniform(2, n - 3, (batch, count))) for n in (H, W))
-    weights = torch.from_numpy(rng.uniform(0.5, 2, (batch, count)))
-    return rows, columns, weights, torch.from_numpy(rng.integers(0, 3, count))
+def points(rng, count=7, shape=(12, 18), batch=2, slices=2):
+    """Draw columns anywhere, their atoms in each slice, and their elements."""
+    rows, columns = (torch.from_numpy(rng.uniform(-1, n, (batch, count))) for n in shape)
+    atoms = torch.from_numpy(rng.uniform(0.5, 2, (batch, count, slices)))
+    return rows, columns, atoms, torch.from_numpy(rng.integers(0, 3, count))
 
 
-def test_splat_keeps_every_atom_and_their_centre(rng):
-    rows, columns, weights, index = points(rng)
-    maps = splat(rows, columns, weights, index, 3, (12, 17))
-    assert maps.shape == (2, 3, 12, 17)
-    row, column = torch.arange(12.0, dtype=F64)[:, None], torch.arange(17.0, dtype=F64)
-    for m in range(3):
-        own = index == m
-        for found, expected in [
-            (maps[:, m], weights[:, own]),
-            (maps[:, m] * row, (weights * rows)[:, own]),
-            (maps[:, m] * column, (weights * columns)[:, own]),
-        ]:
-            torch.testing.assert_close(found.sum((1, 2)), expected.sum(1))
+def test_spectra_are_sums_over_columns(rng):
+    """Against the sum of exponentials, one column, one slice and one frequency at a time."""
+    multislice = Multislice(factors(dtype=F64), (12, 18), 0.2, slices=2)
+    rows, columns, atoms, element = points(rng)
+    found = multislice.spectra(rows, columns, atoms, element)
+    assert found.shape == (2, 2, 12, 10)
+    k = torch.fft.fftfreq(12, dtype=F64), torch.fft.rfftfreq(18, dtype=F64)
+    alone = [
+        multislice.spectra(zero, zero, torch.ones(1, 1, 1, dtype=F64), torch.tensor([e]))[0, 0]
+        for e, zero in enumerate(torch.zeros(3, 1, 1, dtype=F64))
+    ]
+    for s, i, j in ((0, 0, 0), (1, 3, 2), (0, 11, 5)):
+        turns = rows[1] * k[0][i] + columns[1] * k[1][j]
+        own = torch.stack([alone[e][i, j] for e in element])
+        expected = (atoms[1, :, s] * own * torch.exp(-2j * math.pi * turns)).sum()
+        torch.testing.assert_close(found[1, s, i, j], expected)
 
 
-def test_splat_is_the_cubic_b_spline():
-    (rows, columns, weights) = tensors([[5.0]], [[7.25]], [[6.0]])
-    image = splat(rows, columns, weights, torch.tensor([0]), 1, (12, 17))[0, 0]
-    # Of a point on a pixel: 1/6, 4/6, 1/6; a quarter further: ((3/4)³, ..., (1/4)³) / 6.
-    torch.testing.assert_close(image[4:7].sum(1), torch.tensor([1.0, 4.0, 1.0], dtype=F64))
-    expected = [27 / 64, 4 - 6 / 16 + 3 / 64, 4 - 6 * 9 / 16 + 3 * 27 / 64, 1 / 64]
-    torch.testing.assert_close(image.sum(0)[6:10], torch.tensor(expected, dtype=F64))
-    assert int((image > 0).sum()) == 12
+def test_a_column_gives_the_phase_of_its_atoms_where_it_stands():
+    multislice = Multislice(factors(dtype=F64), (24, 30), 0.2, slices=1)
+    where = tensors([[9.0]], [[21.0]], [[[3.0]]])
+    phase = torch.fft.irfft2(multislice.spectra(*where, torch.tensor([0]))[0, 0], s=(24, 30))
+    assert divmod(int(phase.argmax()), 30) == (9, 21)
+    # All of the projected potential is the forward scattering factor, the first of the table.
+    _, sigma = electron()
+    whole = float(phase.sum()) * 0.2**2
+    assert whole == pytest.approx(3 * sigma * float(factors(dtype=F64)[0, 0]), rel=1e-6)
 
 
-def test_gradient_of_splat_agrees_with_finite_differences(rng):
-    rows, columns, weights, index = points(rng, count=3, shape=(8, 9), batch=1)
-    given = [x.requires_grad_() for x in (rows, columns, weights)]
-    assert torch.autograd.gradcheck(lambda *x: splat(*x, index, 3, (8, 9)), given)
-    # Gauss–Newton's products differentiate the gradient again.
-    assert torch.autograd.gradgradcheck(lambda *x: splat(*x, index, 3, (8, 9)), given)
+def test_gradient_of_spectra_agrees_with_finite_differences(rng):
+    multislice = Multislice(factors(dtype=F64), (8, 10), 0.25, slices=2)
+    rows, columns, atoms, element = points(rng, 3, (8, 10), 1)
+    given = [x.requires_grad_() for x in (rows, columns, atoms)]
+    assert torch.autograd.gradcheck(lambda *x: multislice.spectra(*x, element), given)
 
 
-def test_points_outside_are_lost_not_wrapped():
-    rows, columns, weights = tensors(
-        [[-9.0, 30.0, 5.0, 5.0, -1e6]], [[5.0, 5.0, -9.0, 40.0, 1e6]], [[1.0] * 5]
-    )
-    maps = splat(rows, columns, weights, torch.zeros(5, dtype=int), 1, (12, 17))
-    assert not maps.any()
-    # At the very edge the part inside stays.
-    rows, columns, weights = tensors([[0.0]], [[8.0]], [[6.0]])
-    edge = splat(rows, columns, weights, torch.tensor([0]), 1, (12, 17))[0, 0]
-    torch.testing.assert_close(edge.sum(1)[:3], torch.tensor([4.0, 1.0, 0.0], dtype=F64))
-    assert float(edge.sum()) == pytest.approx(5)
+def test_spectra_of_a_batch_are_those_of_each_alone(rng):
+    multislice = Multislice(factors(dtype=F64), (12, 18), 0.2)
+    *given, element = points(rng)
+    together = multislice.spectra(*given, element)
+    for i in range(2):
+        alone = multislice.spectra(*(x[i : i + 1] for x in given), element)
+        torch.testing.assert_close(together[i : i + 1], alone)
 
 
-def test_images_of_a_batch_are_splat_alone(rng):
-    rows, columns, weights, index = points(rng, batch=3)
-    together = splat(rows, columns, weights, index, 3, (12, 17))
-    for i in range(3):
-        alone = (x[i : i + 1] for x in (rows, columns, weights))
-        torch.testing.assert_close(together[i : i + 1], splat(*alone, index, 3, (12, 17)))
-
-
-def test_no_points_make_empty_maps():
+def test_no_columns_have_no_spectrum():
     none = torch.zeros(2, 0)
-    assert splat(none, none, none, torch.zeros(0, dtype=int), 3, (4, 5)).shape == (2, 3, 4, 5)
+    found = Multislice(factors(), (12, 18), 0.2).spectra(
+        none, none, torch.zeros(2, 0, 3), torch.zeros(0, dtype=torch.long)
+    )
+    assert found.shape == (2, 3, 12, 10)
+    assert not found.any()
 
 
 # images ----------------------------------------------------------------------------------------
@@ -131,15 +125,17 @@ def structure() -> Structure:
     return Structure(positions, numbers, [16.0, 12.0, THICKNESS])
 
 
-def density(structure: Structure, view: View, tilt, slices: int) -> torch.Tensor:
-    """Splat single atoms into slices, projected along the tilted beam."""
+def spectra(
+    multislice: Multislice, structure: Structure, view: View, tilt, moved=(0.0, 0.0)
+) -> torch.Tensor:
+    """Return the spectra of single atoms, projected along the tilted beam."""
     pixels = view.to_pixels(structure.projected(tilt))
-    rows, columns = (torch.from_numpy(p)[None] for p in pixels.T)
-    number = np.array([NUMBERS.index(n) for n in structure.numbers])
-    s = np.floor(structure.positions[:, 2] / structure.thickness * slices).astype(int)
-    index = torch.from_numpy(number * slices + s)
-    maps = splat(rows, columns, torch.ones_like(rows), index, 3 * slices, view.shape)
-    return maps.view(1, 3, slices, *view.shape)
+    rows, columns = (torch.from_numpy(p)[None] + d for p, d in zip(pixels.T, moved, strict=True))
+    element = torch.tensor([NUMBERS.index(n) for n in structure.numbers])
+    height = structure.positions[:, 2] / structure.thickness
+    s = np.floor(height * multislice.slices).astype(int)
+    atoms = torch.from_numpy(np.eye(multislice.slices)[s])[None]
+    return multislice.spectra(rows, columns, atoms, element)
 
 
 def images(optics: Optics, slices: int, pitch: float, shape) -> tuple[np.ndarray, np.ndarray]:
@@ -153,7 +149,7 @@ def images(optics: Optics, slices: int, pitch: float, shape) -> tuple[np.ndarray
         factors(dtype=F64), shape, pitch, slices, focal_nodes=7, absorption=optics.absorption
     )
     found = multislice(
-        density(specimen, view, optics.tilt, slices),
+        spectra(multislice, specimen, view, optics.tilt),
         *tensors([optics.defocus], [THICKNESS], [optics.focal_spread], [optics.blur]),
         cs=optics.cs,
         c5=optics.c5,
@@ -193,66 +189,72 @@ def test_overfocus_shows_white_atoms_with_negative_cs():
     assert under[row, column] < 0.45 - 0.05
 
 
-def call(multislice: Multislice, maps: torch.Tensor, defocus=70.0, thickness=THICKNESS):
-    numbers = (torch.full((len(maps),), v).to(maps) for v in (defocus, thickness, 40.0, 0.5))
-    return multislice(maps, *numbers)
+def call(multislice: Multislice, spectra: torch.Tensor, defocus=70.0, thickness=THICKNESS):
+    each = torch.ones(len(spectra)).to(spectra.real)
+    return multislice(spectra, *(v * each for v in (defocus, thickness, 40.0, 0.5)))
+
+
+def nothing(multislice: Multislice, batch: int, dtype=torch.complex64) -> torch.Tensor:
+    h, w = multislice.grid
+    return torch.zeros(batch, multislice.slices, h, w // 2 + 1, dtype=dtype)
 
 
 def test_vacuum_is_045():
-    image = call(Multislice(factors(), (24, 40), 0.2, slices=3), torch.zeros(2, 3, 3, 24, 40))
+    multislice = Multislice(factors(), (24, 40), 0.2, slices=3)
+    image = call(multislice, nothing(multislice, 2))
     torch.testing.assert_close(image, torch.full((2, 24, 40), 0.45), rtol=1e-5, atol=0)
 
 
 def test_without_absorption_every_electron_arrives():
-    maps = density(structure(), View(SHAPE, PITCH, (8.0, 6.0)), (0, 0), 6)
+    view = View(SHAPE, PITCH, (8.0, 6.0))
     for absorption, defocus in [(0.0, -50.0), (0.0, 120.0), (0.02, 120.0)]:
         multislice = Multislice(factors(dtype=F64), SHAPE, PITCH, absorption=absorption)
+        maps = spectra(multislice, structure(), view, (0, 0))
         mean = float(call(multislice, maps, defocus).mean())
-        if absorption:
-            assert 0.4 < mean < 0.449
-        else:  # all but what is scattered beyond the band limit
-            assert mean == pytest.approx(0.45, rel=2e-3)
-            assert mean < 0.45
+        # No wave is cut off. What is absorbed is at first order that of the mean phase, and more,
+        # since columns draw the wave in.
+        phase = float(maps.real[0, :, 0, 0].sum()) / math.prod(SHAPE)
+        lost, least = 1 - mean / 0.45, 2 * absorption * phase
+        assert least - 1e-9 < lost < 1.25 * least + 1e-9
 
 
 def test_moving_every_atom_moves_the_image():
     multislice = Multislice(factors(dtype=F64), SHAPE, PITCH, slices=3)
-    maps = density(structure(), View(SHAPE, PITCH, (8.0, 6.0)), (0.02, 0), 3)
-    moved = call(multislice, maps.roll((5, -11), (-2, -1)))
-    torch.testing.assert_close(moved, call(multislice, maps).roll((5, -11), (-2, -1)))
-    # And turning it turns the image: rows and columns are treated alike.
-    turned = Multislice(factors(dtype=F64), SHAPE[::-1], PITCH, slices=3)
-    torch.testing.assert_close(call(turned, maps.mT), call(multislice, maps).mT)
+    view = View(SHAPE, PITCH, (8.0, 6.0))
 
+    def image(*moved: float) -> torch.Tensor:
+        return call(multislice, spectra(multislice, structure(), view, (0.02, 0), moved))
 
-def test_an_image_moves_with_its_atoms_by_fractions_of_a_pixel():
-    # The B-spline is deconvolved exactly up to the grid's band: where atoms stand between pixels
-    # does not matter.
-    multislice = Multislice(factors(dtype=F64), (48, 40), PITCH, slices=1)
-
-    def atom(shift: float) -> torch.Tensor:
-        rows, columns, weights = tensors([[24 + shift]], [[20 - shift]], [[1.0]])
-        return call(
-            multislice, splat(rows, columns, weights, torch.tensor([0]), 3, (48, 40))[:, :, None]
-        )
-
-    k = [torch.fft.fftfreq(n, dtype=F64) for n in (48, 40)]
+    torch.testing.assert_close(image(5, -11), image(0, 0).roll((5, -11), (-2, -1)))
+    # By fractions of a pixel, as exactly as the grid tells waves near its band limit.
+    k = [torch.fft.fftfreq(n, dtype=F64) for n in SHAPE]
     for shift in (0.25, 0.5):
         phase = -2j * math.pi * shift * (k[0][:, None] - k[1])
-        expected = torch.fft.ifft2(torch.fft.fft2(atom(0.0)) * torch.exp(phase)).real
-        assert psnr(atom(shift).numpy(), expected.numpy()) > 60
+        expected = torch.fft.ifft2(torch.fft.fft2(image(0, 0)) * torch.exp(phase)).real
+        assert psnr(image(shift, -shift).numpy(), expected.numpy()) > 65
+
+
+def test_rows_and_columns_are_treated_alike(rng):
+    rows, columns, atoms, element = points(rng, 5, (24, 30), 1, slices=3)
+    upright = Multislice(factors(dtype=F64), (24, 30), PITCH, slices=3)
+    turned = Multislice(factors(dtype=F64), (30, 24), PITCH, slices=3)
+    torch.testing.assert_close(
+        call(turned, turned.spectra(columns, rows, atoms, element)),
+        call(upright, upright.spectra(rows, columns, atoms, element)).mT,
+    )
 
 
 def test_derivatives_of_an_image_agree_with_finite_differences(rng):
     multislice = Multislice(factors(dtype=F64), (8, 10), 0.25, slices=2)
-    maps = torch.from_numpy(rng.uniform(0, 0.3, (1, 3, 2, 8, 10)))
+    rows, columns, atoms, element = points(rng, 4, (8, 10), 1)
     optics = tensors([60.0], [20.0], [40.0], [0.5])
     probe = torch.from_numpy(rng.standard_normal((1, 8, 10)))
 
-    def value(*given: torch.Tensor) -> torch.Tensor:
-        return (multislice(*given) * probe).sum()
+    def value(rows, columns, atoms, *given: torch.Tensor) -> torch.Tensor:
+        drawn = multislice(multislice.spectra(rows, columns, atoms, element), *given)
+        return (drawn * probe).sum()
 
-    given = [x.requires_grad_() for x in (maps, *optics)]
+    given = [x.requires_grad_() for x in (rows, columns, atoms, *optics)]
     assert torch.autograd.gradcheck(value, given, eps=1e-5, atol=1e-6)
 
 
@@ -273,12 +275,22 @@ def test_a_finer_wave_draws_the_same_image_on_the_same_pixels_and_a_better_one()
     assert errors[0] > 30
     assert errors[1] > errors[0] + 3
     assert errors[2] > errors[1] + 6
-    turned = scene.multislice.regridded(12, 1.3)  # of another number of pixels along either axis
-    assert turned.grid == (52, 62)
+
+
+def test_the_grid_of_the_wave_has_fast_transforms():
+    """Even, of small factors alone, and no coarser than is asked for."""
+    for shape, fineness in (((40, 48), 1.3), ((74, 82), 1.0), ((160, 160), 1.4)):
+        grid = Multislice(factors(), shape, 0.2, fineness=fineness).grid
+        for n, samples in zip(shape, grid, strict=True):
+            assert fineness * n <= samples <= 1.1 * fineness * n
+            assert samples % 2 == 0
+            for factor in (2, 3, 5, 7, 11):
+                while samples % factor == 0:
+                    samples //= factor
+            assert samples == 1
 
 
 def test_precision_follows_the_module():
     multislice = Multislice(factors(), (16, 24), 0.2, slices=2).double()
-    assert call(multislice, torch.zeros(1, 3, 2, 16, 24, dtype=F64)).dtype == F64
-    finer = multislice.regridded(2, 1.5)
-    assert call(finer, torch.zeros(1, 3, 2, 24, 36, dtype=F64)).dtype == F64
+    for one in (multislice, multislice.regridded(2, 1.5)):
+        assert call(one, nothing(one, 1, torch.complex128)).dtype == F64

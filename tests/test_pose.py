@@ -15,7 +15,7 @@ import emprior
 from emprior.denoisers import pose as posing
 from emprior.denoisers.depth import DEEPEST
 from emprior.denoisers.pose import guess_exposure, pose
-from emprior.denoisers.prior import Prior
+from emprior.denoisers.prior import Fit, Prior
 from emprior.errors import EmpriorWarning, OptionError
 from emprior.grid import blend
 from emprior.inversion import Exposure
@@ -337,7 +337,7 @@ def test_the_priors_own_answer_is_finite_and_can_be_refined(seer, rng, name):
     assert shares[-1] == 1
     assert estimate.trace["tiles"] == len(found) == len(estimate.trace["latent"])
     assert max(len(fit.pose.generator.scene.rows) for fit in found) > 0
-    refined, _ = denoiser.fit(micrograph, options["noise"], rng, found)
+    refined, _ = denoiser.fit(micrograph, options["noise"], rng, found=found)
     assert np.isfinite(refined.image).all()
 
 
@@ -400,9 +400,10 @@ def test_first_sight_shows_the_scene_that_the_encoder_told(seer, crystal):
     told = fit.latent[0].clone()
     told[generator.optics][1:3] = 0  # the tilt, whose signs the likelihood finds
     assert not told.any()  # all numbers are relative to it
-    zero = torch.zeros(1, 1, len(told))
+    untilted = fit.pose.start.z[:, :1, 1]  # at the defocus that was told
+    assert not generator.at(untilted[0, :, : generator.latent_dim]).tilt.any()
     problem, _ = fit.pose.problem(frame, noise, 1.0)
-    assert problem.value(fit.latent[:, None]) <= problem.value(zero)
+    assert problem.value(fit.latent[:, None]) <= problem.value(untilted)
     drawn = fit.pose.generator(fit.latent[:, : fit.pose.generator.latent_dim])[0, 0].numpy()
     top, left = ((n - m) // 2 for n, m in zip(drawn.shape, frame.shape, strict=True))
     seen = drawn[top : top + frame.shape[0], left : left + frame.shape[1]]
@@ -412,21 +413,24 @@ def test_first_sight_shows_the_scene_that_the_encoder_told(seer, crystal):
     )
 
 
-def test_thin_slices_are_a_part_of_the_inversion(seer, crystal):
-    answers = [
-        Prior(prior=seer, depth="inversion", corrections=n)(*crystal, np.random.default_rng(0))
-        for n in (0, 1)
-    ]
-    assert (answers[0].image != answers[1].image).any()
+def test_the_last_steps_are_for_the_exact_generator(seer, crystal):
+    frame, noise = crystal
 
+    def found(exact: bool) -> Fit:
+        prior = Prior(prior=seer, depth="inversion", exact=exact)
+        return prior.fit(*crystal, np.random.default_rng(0))[1][0]
 
-def test_corrections_end_where_they_gain_little(seer, crystal, monkeypatch):
-    def passes(little, corrections):
-        monkeypatch.setattr("emprior.denoisers.prior._LITTLE", little)
-        prior = Prior(prior=seer, depth="inversion", corrections=corrections)
-        return prior(*crystal, np.random.default_rng(0)).trace["passes"]
-
-    assert passes(np.inf, 3) == passes(-np.inf, 1) < passes(-np.inf, 3)
+    quick, fit = found(False), found(True)
+    assert quick.precision is None
+    assert fit.pose.exact() is fit.pose
+    # They explain the data better than where they started does, by what is drawn exactly.
+    problem, _ = fit.pose.problem(frame, noise, 1.0)
+    before, after = (problem.value(one.latent[:, None]) for one in (quick, fit))
+    assert bool((after < before).all())
+    # And more steps from there do no worse.
+    again = Prior(prior=seer).fit(*crystal, np.random.default_rng(0), found=[fit])[1][0]
+    assert again.pose is fit.pose
+    assert bool((problem.value(again.latent[:, None]) <= after).all())
 
 
 @pytest.mark.parametrize(
@@ -445,7 +449,7 @@ def test_between_turns_that_the_encoder_doubts_the_data_decide(
         return [dataclasses.replace(found, exposure=exposure, doubt=doubt)]
 
     monkeypatch.setattr("emprior.denoisers.prior.pose", posed)
-    _, (fit,) = Prior(prior=seer, corrections=0).fit(*crystal, np.random.default_rng(0))
+    _, (fit,) = Prior(prior=seer, exact=False).fit(*crystal, np.random.default_rng(0))
     assert fit.pose.turn == right
 
 

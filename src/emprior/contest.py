@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from emprior.denoisers import Denoiser, Estimate, make
 from emprior.denoisers.networks import NATIVE_PIXEL_SIZE
 from emprior.denoisers.prior import Fit, Prior
+from emprior.device import at_once
 from emprior.evidence import Advantage, HeldOut, folds
 from emprior.family import Family, missed_waves
 from emprior.micrograph import Micrograph
@@ -55,11 +57,11 @@ def contest(
 ) -> Verdict:
     """Let a prior and the pooled wavelet answer to a part of the data, and judge them by the rest.
 
-    The prior answers to all data first. Then it answers to three quarters of them, looking and
-    searching anew, and the fourth judges. Before a frame is called outside, it is asked once more,
-    by each fourth in turn, with the columns that all data show: numbers alone are then found anew.
-    (What is foreign gains a little by that: of what sets the prior's answer to foreign lattices
-    apart, 0.08 more seems confirmed, of its own kind 0.04.)
+    The prior answers to all data. At the same time it answers to three quarters of them, looking
+    and searching anew, and the fourth judges. Before a frame is called outside, it is asked once
+    more, by each fourth in turn, with the columns that all data show: numbers alone are then found
+    anew. (What is foreign gains a little by that: of what sets the prior's answer to foreign
+    lattices apart, 0.08 more seems confirmed, of its own kind 0.04.)
 
     Parameters
     ----------
@@ -71,39 +73,58 @@ def contest(
     progress : callable
         Called with the share of work done, from 0 to 1.
     """
-
-    def part(start: float, stop: float) -> Callable[[float], None]:
-        return lambda share: progress(start + (stop - start) * share)
-
     trial = middle(micrograph)
-    fallback: Denoiser = make(FALLBACK)
     divisions = folds(trial, noise, rng)
-    estimate, found = replace(prior, progress=part(0.0, 0.6)).fit(trial, noise, rng)
+    first = divisions[0]
+    of_all, of_part = rng.spawn(2)
+    poses = prior.pose(trial, noise, of_all)
+    # The first steps of a search do, where they do.
+    quick = replace(prior, turn=poses[0].turn, exact=False, progress=None)
+    told = replace(prior, progress=lambda share: progress(0.8 * share))
+
+    def answer() -> tuple[Estimate, list[Fit]]:
+        return told.fit(trial, noise, of_all, poses=poses)
+
+    def answer_to_part(found: list[Fit] | None = None) -> tuple[Estimate, list[Fit]]:
+        return quick.fit(first.seen, first.noise, of_part, found=found)
+
+    if poses[0].start is None:  # without an encoder nothing is chosen that must be chosen anew
+        estimate, found = answer()
+        guess, fits = answer_to_part(found)
+    else:
+        (estimate, found), (guess, fits) = at_once(answer, answer_to_part)
     pixel_size = micrograph.pixel_size or NATIVE_PIXEL_SIZE
     missed = missed_waves(trial.image, estimate.image, noise, pixel_size)
-    anew = replace(prior, turn=found[0].pose.turn)
-    # A generator without an encoder chooses nothing that must be chosen anew.
-    told = found[0].pose.start is not None
-    fits: list[list[Fit] | None] = [None if told else found] * len(divisions)
+    fallback: Denoiser = make(FALLBACK)
 
-    def judged(some: list[HeldOut], corrections: int, start: float, stop: float) -> Family:
-        answers, step = [], (stop - start) / len(some)
-        for number, one in enumerate(some):
-            within = part(start + number * step, start + (number + 1) * step)
-            own = replace(anew, corrections=corrections, progress=within)
-            answer, fits[number] = own.fit(one.seen, one.noise, rng, fits[number])
-            answers.append((one, answer.image, fallback(one.seen, one.noise, rng).image))
+    def family(guesses: list[Estimate]) -> Family:
+        answers = [
+            (one, guess.image, fallback(one.seen, one.noise, rng).image)
+            for one, guess in zip(divisions, guesses, strict=False)
+        ]
         return Family(Advantage.over(answers), *missed, found[0].pose.doubt)
 
-    # The first steps of a search, then, where they do not do, more of it.
-    family = judged(divisions[:1], 0, 0.6, 0.75)
-    if family.kind == "outside":
-        family = judged(divisions[:1], 1, 0.75, 0.8)
-    if family.kind == "outside":
-        fits[:] = [found] * len(divisions)
-        family = judged(divisions, 1, 0.8, 1.0)
+    refined = replace(quick, exact=prior.exact)
+    judged = family([guess])
+    if judged.kind == "outside":
+        judged = family([refined.fit(first.seen, first.noise, of_part, found=fits)[0]])
+    if judged.kind == "outside":
+        streams = rng.spawn(len(divisions))
+        judged = family(
+            at_once(
+                *(
+                    partial(_refined, refined, one, found, stream)
+                    for one, stream in zip(divisions, streams, strict=True)
+                )
+            )
+        )
     progress(1.0)
-    return Verdict(family, divisions[0].way, estimate if trial is micrograph else None)
+    return Verdict(judged, first.way, estimate if trial is micrograph else None)
+
+
+def _refined(prior: Prior, part: HeldOut, found: list[Fit], rng: np.random.Generator) -> Estimate:
+    """Answer to a part of the data with the columns that all of them show."""
+    return prior.fit(part.seen, part.noise, rng, found=found)[0]
 
 
 def middle(micrograph: Micrograph) -> Micrograph:

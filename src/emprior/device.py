@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
+from typing import TypeVar
 
 import torch
 
 from emprior.errors import OptionError
+
+_T = TypeVar("_T")
 
 _ARRAY, _KEPT = 32 << 20, 256 << 20  # bytes
 
@@ -23,6 +27,27 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def at_once(*tasks: Callable[[], _T]) -> list[_T]:
+    """Return what some tasks return, each done by one thread, as many at a time as there are.
+
+    The first is done by the calling thread, whose callbacks stay there.
+    """
+    threads = torch.get_num_threads()
+    with one_thread():
+        if threads == 1:
+            return [task() for task in tasks]
+        first, *others = tasks
+        with ThreadPoolExecutor(threads - 1) as pool:
+            waiting = [pool.submit(task) for task in others]
+            done = [first()]
+            # What no thread has taken up yet this one does, from the end.
+            rest = [
+                task() if future.cancel() else future.result()
+                for task, future in zip(others[::-1], waiting[::-1], strict=True)
+            ]
+        return done + rest[::-1]
 
 
 def choose_device(name: str = "auto") -> torch.device:

@@ -87,7 +87,7 @@ def scale_of(
     fine = best + _FINE * np.arange(-2, 3)
     upright = middle(replace(micrograph, pixel_size=float(np.exp(best))))
     _, seen = replace(prior, depth="encoder").fit(upright, noise, rng)
-    short = replace(prior, depth="inversion", corrections=0, turn=seen[0].pose.turn)
+    short = replace(prior, depth="inversion", exact=False, turn=seen[0].pose.turn)
     found = float(np.exp(_peak(fine, np.array([gain(short, size)[0] for size in np.exp(fine)]))))
     verdict = contest(prior, replace(micrograph, pixel_size=found), noise, rng)
     return Scale(found, verdict) if verdict.family.kind == "inside" else None

@@ -125,10 +125,10 @@ class Pose:
         best = problem.value(z).argmin(dim=1)
         return z[torch.arange(len(z)), best]
 
-    def corrected(self, latent: Tensor) -> Pose:
-        """Return the pose with its generator at its best about a latent vector (T, D)."""
-        z = latent[:1, : self.generator.latent_dim]
-        return replace(self, generator=self.generator.corrected(z))
+    def exact(self) -> Pose:
+        """Return the pose with the exact form of its generator, or this one if it has that."""
+        exact = self.generator.exact()
+        return self if exact is self.generator else replace(self, generator=exact)
 
 
 def pooling(shape: tuple[int, int], pitch: float) -> int:

@@ -28,10 +28,6 @@ from emprior.grid import blend
 from emprior.inversion import SEARCHES, Inversion, invert
 from emprior.micrograph import Micrograph
 from emprior.noise import NoiseModel
-from emprior.stored import Stored
-
-_LITTLE = 10.0
-"""Nats over a window; what a further correction would gain is about a quarter of the last gain."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,9 +58,8 @@ class Prior(Denoiser):
     depth : str
         How far to go, one of `emprior.denoisers.depth.DEPTHS`. Without an encoder, or with
         another search than the default, nothing follows the inversion.
-    corrections : int
-        How often, at most, a generator that saves time in the search is made exact about what was
-        found, and the search refined: until that gains little.
+    exact : bool
+        Whether the last steps are for the exact form of a generator that saves time.
     turn : float, optional
         By which the frame is turned before an encoder looks at it, clockwise [degrees]; if it is
         left out, the encoder finds one.
@@ -82,7 +77,7 @@ class Prior(Denoiser):
     search: str = "default"
     device: str = "auto"
     depth: Depth = DEEPEST
-    corrections: int = 8
+    exact: bool = True
     turn: float | None = None
     progress: Callable[[float], None] | None = field(default=None, compare=False, repr=False)
 
@@ -100,36 +95,26 @@ class Prior(Denoiser):
         micrograph: Micrograph,
         noise: NoiseModel,
         rng: np.random.Generator,
+        *,
+        poses: list[Pose] | None = None,
         found: list[Fit] | None = None,
     ) -> tuple[Estimate, list[Fit]]:
         """Denoise, and return what was found in each window too.
 
         Parameters
         ----------
+        poses : list of Pose, optional
+            As `pose` tells them, if it was asked before.
         found : list of Fit, optional
             From nearly the same data; the search then only refines it.
         """
-        if self.search not in SEARCHES:
-            raise OptionError(
-                f"a search named {self.search!r}",
-                expected=f"one of {', '.join(SEARCHES)}",
-                why="each name fixes starts, solvers and steps",
-                fix="correct the name",
-            )
-        if self.search != "default" and not reaches(self.depth, "inversion"):
-            raise OptionError(
-                f"the search {self.search!r} with the depth {self.depth!r}",
-                expected="a search only with depths that search",
-                why="it would silently go unused",
-                fix="leave out the one or the other",
-            )
-        check_network("prior", self.prior, self.depth)
+        self._check()
         stored, card = network(self.prior, self.device)
         pitch = (micrograph.pixel_size or NATIVE_PIXEL_SIZE) / stored.pixel_size
-        if found is None:
-            poses = self._poses(stored, (micrograph, noise, pitch), rng)
-        else:
+        if found is not None:
             poses = [fit.pose for fit in found]
+        elif poses is None:
+            poses = self.pose(micrograph, noise, rng)
         frame = micrograph, noise, pitch
         # Nothing goes round Algorithm 2, nor round a generator whose own error is no detail.
         told = self.search == "default" and isinstance(stored, ColumnEncoder)
@@ -187,26 +172,44 @@ class Prior(Denoiser):
             )
         return estimate, fits
 
-    def _poses(
-        self,
-        network: Stored,
-        frame: tuple[Micrograph, NoiseModel, float],
-        rng: np.random.Generator,
+    def pose(
+        self, micrograph: Micrograph, noise: NoiseModel, rng: np.random.Generator
     ) -> list[Pose]:
         """Pose the windows of a frame, at the turn that explains the middle one best.
 
         An encoder that sees the frame most clearly at another turn, but not clearly, may be wrong:
         columns of a tilted crystal are smeared and may look like those of another direction.
         """
+        self._check()
+        stored, _ = network(self.prior, self.device)
+        frame = micrograph, noise, (micrograph.pixel_size or NATIVE_PIXEL_SIZE) / stored.pixel_size
         searched = reaches(self.depth, "inversion")
-        poses = pose(network, *frame, searched, self.turn)
+        poses = pose(stored, *frame, searched, self.turn)
         middle = len(poses) // 2
         turned = poses[middle]
         if self.turn is None and turned.turn % 180 and (turned.doubt or 0) > SURE:
-            along = pose(network, *frame, thorough=False)
+            along = pose(stored, *frame, thorough=False)
             if _explained(along[middle], frame, rng) > _explained(turned, frame, rng):
                 return along
         return poses
+
+    def _check(self) -> None:
+        """Refuse options before anything is done."""
+        if self.search not in SEARCHES:
+            raise OptionError(
+                f"a search named {self.search!r}",
+                expected=f"one of {', '.join(SEARCHES)}",
+                why="each name fixes starts, solvers and steps",
+                fix="correct the name",
+            )
+        if self.search != "default" and not reaches(self.depth, "inversion"):
+            raise OptionError(
+                f"the search {self.search!r} with the depth {self.depth!r}",
+                expected="a search only with depths that search",
+                why="it would silently go unused",
+                fix="leave out the one or the other",
+            )
+        check_network("prior", self.prior, self.depth)
 
     def _search(
         self,
@@ -216,41 +219,26 @@ class Prior(Denoiser):
         rng: np.random.Generator,
         progress: Callable[[float], None],
     ) -> tuple[Fit, Inversion]:
-        """Search from the pose's own starts, or from a fit that is nearly right.
-
-        Then make the generator exact about what was found, and refine that, until it gains little.
-        """
-        latent, precise = (None, None) if start is None else (start.latent, start.precision)
-        total, passes, inversion = max(1, self.corrections + (latent is None)), 0, None
-        for turn in range(total):
-            if latent is not None:
-                exact = posed.corrected(latent)
-                if inversion and exact.generator is posed.generator:
-                    break
-                posed = exact
-            problem = posed.problem(*frame)[0]
-            before: Tensor | float
-            if latent is None:
-                if self.search == "default" and posed.start is not None:
-                    search = first(posed.start)
-                else:
-                    search = SEARCHES[self.search]
-                before = torch.inf
-            else:
-                if precise is None:
-                    precise = roughly(problem, latent)
-                search, before = refinement(latent, precise), problem.value(latent[:, None])[:, 0]
-
-            def share(done: float, turn: int = turn) -> None:
-                progress((turn + done) / total)
-
-            inversion = invert(problem, search, rng, progress=share)
-            latent, passes = inversion.latent, passes + inversion.passes
-            if bool(((before - inversion.value) * problem.pixels < _LITTLE).all()):
-                break
-        assert inversion is not None
-        assert latent is not None
-        return Fit(posed, latent, precise), replace(inversion, passes=passes)
+        """Search from the pose's own starts, or from a fit that is nearly right; then refine it."""
+        problem = posed.problem(*frame)[0]
+        inversion = None
+        if start is None:
+            search = SEARCHES[self.search]
+            if self.search == "default" and posed.start is not None:
+                search = first(posed.start)
+            inversion = invert(problem, search, rng, progress=lambda done: progress(0.5 * done))
+            start = Fit(posed, inversion.latent)
+        exact = posed.exact() if self.exact else posed
+        if inversion and exact is posed:
+            return start, inversion
+        precise = start.precision
+        if precise is None:
+            precise = roughly(problem, start.latent)
+        passes, problem = problem.passes, exact.problem(*frame)[0]
+        search = refinement(start.latent, precise)
+        refined = invert(problem, search, rng, progress=lambda done: progress(0.5 + 0.5 * done))
+        fit = Fit(exact, refined.latent, precise)
+        return fit, replace(refined, passes=passes + refined.passes)
 
 
 def _explained(

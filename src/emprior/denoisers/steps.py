@@ -16,6 +16,8 @@ from emprior.inversion import (
 
 _AVERAGED = 2.0
 """Pixels of a generator; to precondition a search, derivatives need not be finer."""
+_ITERATIONS, _LITTLE = 3, 10.0
+"""Of conjugate gradients in a step; nats over a window, after which another step gains little."""
 
 
 def first(start: Shortlist) -> Search:
@@ -29,14 +31,12 @@ def first(start: Shortlist) -> Search:
 
 def refinement(latent: Tensor, precise: Tensor) -> Search:
     """Return up to three steps from latent vectors (T, D), with roughly their precision."""
-    solver = GaussNewton(iterations=2, tolerance=3.0, precision=precise)
+    solver = GaussNewton(iterations=_ITERATIONS, tolerance=_LITTLE, precision=precise)
     return Search(GivenStart(latent[:, None]), (Stage(solver, 3),))
 
 
 def roughly(problem: LatentProblem, latent: Tensor) -> Tensor:
-    """Return the precision of latent vectors (T, D), from rough images averaged over pixels."""
-    rows, rough = problem.coordinates()[0], problem.rough()
+    """Return the precision of latent vectors (T, D), from images averaged over pixels."""
+    rows = problem.coordinates()[0]
     factor = max(1, int(_AVERAGED / float(rows[1] - rows[0]) + 1e-3))
-    precise = precision(rough, latent, factor)
-    problem.passes += rough.passes
-    return precise
+    return precision(problem, latent, factor)

@@ -56,17 +56,10 @@ class Generator(nn.Module, ABC):
         """Return the log-density of latent vectors, (..., D) to (...), every constant kept."""
         return -(z**2).sum(-1) / 2 - self.latent_dim / 2 * math.log(2 * math.pi)
 
-    def corrected(self, z: Tensor) -> Generator:
-        """Return this generator, made as exact as it can be at one latent vector, (1, D).
+    def exact(self) -> Generator:
+        """Return a generator that draws the same as exactly as it can, or this one if it does.
 
-        For generators that save time elsewhere; the others are exact anywhere.
-        """
-        return self
-
-    def rough(self) -> Generator:
-        """Return a generator that takes less time to draw nearly the same of a latent vector.
-
-        Near enough for derivatives that precondition a search.
+        Some save time in a search; its last steps are for the exact one.
         """
         return self
 

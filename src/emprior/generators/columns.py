@@ -15,12 +15,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from emprior.generators.base import Generator
-from emprior.generators.multislice import Multislice, splat
+from emprior.generators.multislice import Multislice
 
 _SHIFT, _STRAIN = 0.3, 0.005  # Å and relative: of a lattice as a whole
 _DEFOCUS, _TILT, _CENTRE, _THICKNESS, _BLUR = 40.0, 0.035, 5.0, 6.0, 0.05  # Å, rad, Å, Å, Å
-_THIN, _FINE = 24, 1.6  # slices and fineness that are enough for any image
-_ROUGH = 0.8  # fineness that is enough to precondition with
+_THIN, _FINE = 10, 1.2  # slices and fineness that are enough for any image
 _OPTICS = 6  # latent numbers for them: defocus, two tilts, centre, thickness, blur
 
 
@@ -98,23 +97,14 @@ class ColumnGenerator(Generator):
         Stands at latent zero.
     elements : tuple of Element
     multislice : Multislice
-    correction : (H, W) Tensor, optional
-        Added to every image.
     """
 
     channels = 1
-    correction: Tensor
     through: Tensor
     spacing: Tensor
     count_sd: Tensor
 
-    def __init__(
-        self,
-        scene: Scene,
-        elements: tuple[Element, ...],
-        multislice: Multislice,
-        correction: Tensor | None = None,
-    ) -> None:
+    def __init__(self, scene: Scene, elements: tuple[Element, ...], multislice: Multislice) -> None:
         super().__init__()
         self.scene, self.elements, self.multislice = scene, elements, multislice
         self.image_shape, self.pixel_size = multislice.shape, multislice.pixel_size
@@ -124,9 +114,6 @@ class ColumnGenerator(Generator):
             kind = torch.bool if isinstance(values[0], bool) else scene.rows.dtype
             return torch.tensor(values, dtype=kind, device=scene.rows.device)[scene.element]
 
-        if correction is None:
-            correction = scene.rows.new_zeros(self.image_shape)
-        self.register_buffer("correction", correction)
         self.register_buffer("through", each([element.through for element in elements]))
         self.register_buffer("spacing", each([element.spacing for element in elements]))
         self.register_buffer("count_sd", each([element.count_sd for element in elements]))
@@ -224,29 +211,19 @@ class ColumnGenerator(Generator):
             blur=(scene.blur + _BLUR * optics[:, 5]).clamp(min=0.2),
         )
 
+    def exact(self) -> ColumnGenerator:
+        """Return the same generator by thin slices and a fine wave, or this one if it is that.
+
+        It takes twice as long.
+        """
+        multislice = self.multislice
+        if multislice.slices >= _THIN and multislice.fineness >= _FINE:
+            return self
+        return ColumnGenerator(self.scene, self.elements, multislice.regridded(_THIN, _FINE))
+
     def forward(self, z: Tensor) -> Tensor:
         """Return clean images, (B, 1, H, W), of latent vectors, (B, D)."""
-        return self._draw(z, self.multislice) + self.correction
-
-    @torch.no_grad()
-    def corrected(self, z: Tensor) -> ColumnGenerator:
-        """Return the same generator, corrected by what thin slices on a fine grid change at z.
-
-        How much they do hardly depends on z, so that a search with the correction finds nearly
-        what one with thin slices would (space mapping: Bandler et al., IEEE Trans. MTT 42, 2536
-        (1994)), in a tenth of the time.
-        """
-        fine = self.multislice.regridded(_THIN, _FINE)
-        correction = (self._draw(z, fine) - self._draw(z, self.multislice))[0, 0]
-        return ColumnGenerator(self.scene, self.elements, self.multislice, correction)
-
-    def rough(self) -> ColumnGenerator:
-        """Return the same generator with a coarse wave, which takes two thirds of the time."""
-        multislice = self.multislice.regridded(self.multislice.slices, _ROUGH)
-        return ColumnGenerator(self.scene, self.elements, multislice, self.correction)
-
-    def _draw(self, z: Tensor, multislice: Multislice) -> Tensor:
-        """Return clean images, (B, 1, H, W), by a multislice of any slices and fineness."""
+        multislice = self.multislice
         scene, S = self.at(z), multislice.slices
         # Where each column is cut by half the thickness: there, slices are not displaced yet.
         offset = torch.where(self.through, 0.0, (scene.centre - scene.thickness / 2)[:, None])
@@ -254,8 +231,8 @@ class ColumnGenerator(Generator):
             where + offset * tilt[:, None] / self.pixel_size
             for where, tilt in ((scene.rows, scene.tilt[:, 0]), (scene.columns, scene.tilt[:, 1]))
         )
-        spectra = self._through(scene, rows, columns, multislice)
-        spectra = spectra + self._standing(scene, rows, columns, multislice)
+        spectra = self._spectra(rows, columns, self._through(scene), True)
+        spectra = spectra + self._spectra(rows, columns, self._standing(scene), False)
         # The beam is inclined, so slices are displaced by their height above the middle.
         step = scene.thickness / S / self.pixel_size
         height = ((S - 1) / 2 - torch.arange(S).to(z)) * step[:, None]
@@ -263,50 +240,32 @@ class ColumnGenerator(Generator):
             height * scene.tilt[:, :1], height * scene.tilt[:, 1:], step[:, None] * scene.tilt
         )
         focal_spread = torch.full_like(scene.defocus, 40.0)
-        image = multislice.image(
-            spectra * moves, scene.defocus, scene.thickness, focal_spread, scene.blur
-        )
+        spectra = spectra * moves
+        image = multislice(spectra, scene.defocus, scene.thickness, focal_spread, scene.blur)
         return image[:, None]
 
-    def _through(
-        self, scene: Scene, rows: Tensor, columns: Tensor, multislice: Multislice
-    ) -> Tensor:
-        """Return the spectrum, (B, 1, h, w//2 + 1), that every slice has of the whole columns.
+    def _through(self, scene: Scene) -> Tensor:
+        """Return the atoms, (B, M, 1), that every slice has of columns that reach through.
 
         They lack single atoms anywhere.
         """
-        atoms = scene.counts * (scene.thickness / multislice.slices)[:, None] / self.spacing
-        return self._spectra(rows, columns, atoms[..., None], True, multislice)
+        atoms = scene.counts * (scene.thickness / self.multislice.slices)[:, None] / self.spacing
+        return atoms[..., None]
 
-    def _standing(
-        self, scene: Scene, rows: Tensor, columns: Tensor, multislice: Multislice
-    ) -> Tensor:
-        """Return the spectra, (B, S, h, w//2 + 1), of columns that stand about a centre."""
+    def _standing(self, scene: Scene) -> Tensor:
+        """Return the atoms, (B, M, S), in each slice of columns that stand about a centre."""
         spacing = self.spacing[:, None]
         reach = scene.counts[..., None] * spacing / 2
-        edges = torch.linspace(0, 1, multislice.slices + 1).to(rows)
+        edges = torch.linspace(0, 1, self.multislice.slices + 1).to(reach)
         edges = edges * scene.thickness[:, None, None]
         # Atoms of each column, evenly spaced about its centre, that lie before each edge.
         low, high = (scene.centre[:, None, None] + sign * reach for sign in (-1, 1))
         before = (edges - low).clamp(min=0) - (edges - high).clamp(min=0)
-        return self._spectra(rows, columns, before.diff(dim=-1) / spacing, False, multislice)
+        return before.diff(dim=-1) / spacing
 
-    def _spectra(
-        self, rows: Tensor, columns: Tensor, atoms: Tensor, through: bool, multislice: Multislice
-    ) -> Tensor:
-        """Return the spectra of some columns from their atoms (B, M, S) in each of S slices."""
-        chosen, S = self.through == through, atoms.shape[-1]
-        kinds = [i for i, element in enumerate(self.elements) if element.through == through]
-        place = torch.zeros(len(self.elements), dtype=torch.long, device=rows.device)
-        place[kinds] = torch.arange(len(kinds), device=rows.device)
-        index = place[self.scene.element[chosen]][:, None] * S + torch.arange(S).to(place)
-        atoms = atoms[:, chosen]
-        rows, columns = (
-            where[:, chosen, None].expand_as(atoms).flatten(1) for where in (rows, columns)
+    def _spectra(self, rows: Tensor, columns: Tensor, atoms: Tensor, through: bool) -> Tensor:
+        """Return the spectra of those columns that reach through, or of those that do not."""
+        some = self.through == through
+        return self.multislice.spectra(
+            rows[:, some], columns[:, some], atoms[:, some], self.scene.element[some]
         )
-        maps = len(kinds) * S
-        # The first pixels of either grid stand at the same place.
-        (H, W), (h, w) = multislice.shape, multislice.grid
-        rows, columns = rows * (h / H), columns * (w / W)
-        density = splat(rows, columns, atoms.flatten(1), index.flatten(), maps, (h, w))
-        return multislice.spectra(density.unflatten(1, (len(kinds), S)), kinds)

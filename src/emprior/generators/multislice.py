@@ -2,7 +2,9 @@ r"""Multislice in a few thick slices: from atoms per pixel to an image, differen
 
 The physics of `emprior.simulate`, made cheap enough to stand inside a search: elements instead of
 atoms, about six slices instead of twenty, three nodes of the focal average. Atoms arrive already
-projected along the tilted beam, so that the wave travels straight.
+projected along the tilted beam, so that the wave travels straight. Nothing limits the band of the
+wave but its grid: what would be cut off by the usual two thirds of it is more than what comes back
+to wrong places, and the image hardly shows those.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import math
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.fft import next_fast_len
 from torch import Tensor, nn
 
 from emprior.specimen import VACUUM
@@ -50,8 +53,9 @@ class Multislice(nn.Module):
     slices : int
         S.
     fineness : float
-        Pixels of the wave, (h, w), for each pixel of images, along either axis. Those of the wave
-        are below 0.25 Å, or the band limit of two thirds of Nyquist cuts the image.
+        Pixels of the wave, (h, w), for each pixel of images, along either axis; somewhat more where
+        Fourier transforms are then faster. Those of the wave are below 0.25 Å, or heavy columns
+        scatter beyond them.
     focal_nodes : int
         Of the Gauss–Hermite focal average.
     absorption : float
@@ -59,14 +63,13 @@ class Multislice(nn.Module):
 
     Notes
     -----
-    Against twenty slices on a grid of 0.14 Å the median image differs by 45 dB (PSNR, range 1)
-    at six slices of 5 to 10 Å; thick crystals exactly on axis are the worst, at 33 dB.
+    Platinum on ceria, 60 Å thick and tilted, against 48 slices of a wave on 0.06 Å (PSNR, range 1):
+    47 dB with six slices on 0.2 Å, 62 dB with twelve on 0.14 Å, 76 dB with 24 on 0.125 Å.
     """
 
     _factors: Tensor  # (E, 257)
     _rows_square: Tensor  # (h,) [1/Å²]
     _columns_square: Tensor  # (w,)
-    _aperture: Tensor  # (h, w)
     _phase_per_atom: Tensor  # (E, h, w//2 + 1)
     _k_rows: Tensor  # (h,)
     _k_columns: Tensor  # (w//2 + 1,)
@@ -83,8 +86,8 @@ class Multislice(nn.Module):
     ) -> None:
         super().__init__()
         self.shape, self.pixel_size = shape, pixel_size
-        self.slices, self.absorption = slices, absorption
-        self.grid = (_even(fineness * shape[0]), _even(fineness * shape[1]))
+        self.slices, self.absorption, self.fineness = slices, absorption, fineness
+        self.grid = (_fast(fineness * shape[0]), _fast(fineness * shape[1]))
         self.wavelength, sigma = electron()
         self._focal_nodes = focal_nodes
         self.register_buffer("_factors", factors, persistent=False)
@@ -93,14 +96,10 @@ class Multislice(nn.Module):
         pixel = [pixel_size * N / n for N, n in zip(shape, self.grid, strict=True)]
         k = [np.fft.fftfreq(n, p) for n, p in zip(self.grid, pixel, strict=True)]
         half = np.fft.rfftfreq(self.grid[1], pixel[1])
-        square, radius = k[0][:, None] ** 2 + k[1] ** 2, np.hypot(k[0][:, None], half)
-        # Atoms are spread by the cubic B-spline, whose transform is sinc⁴ along each axis.
-        spline = np.sinc(k[0] * pixel[0])[:, None] * np.sinc(half * pixel[1])
+        radius = np.hypot(k[0][:, None], half)
         inside = radius < min(0.98 / (2 * max(pixel)), _LONGEST)
         table = np.stack([np.interp(radius, self.knots(), f) for f in factors.cpu().numpy()])
-        phase = sigma * table * inside / (pixel[0] * pixel[1] * spline**4)
-        aperture = square < 1 / (3 * max(pixel)) ** 2
-        tables = {"_aperture": aperture, "_phase_per_atom": phase}
+        tables = {"_phase_per_atom": sigma * table * inside / (pixel[0] * pixel[1])}
         tables |= {"_rows_square": k[0] ** 2, "_columns_square": k[1] ** 2}
         # Cycles per pixel of images.
         tables |= {"_k_rows": k[0] * pixel_size, "_k_columns": half * pixel_size}
@@ -135,34 +134,44 @@ class Multislice(nn.Module):
         return _wave(one, along_r)[:, :, None] * _wave(one, along_c)[:, None, :]
 
     def _spherical(self, cs: float, c5: float) -> Tensor:
-        """Return the aperture with aberrations of fourth and sixth order, (h, w)."""
+        """Return the phase of aberrations of fourth and sixth order, (h, w), as a factor."""
         angle_2 = self.wavelength**2 * (self._rows_square[:, None] + self._columns_square)
         path = cs * angle_2**2 / 4 + c5 * angle_2**3 / 6
-        return _wave(self._aperture, -2 * math.pi / self.wavelength * path)
+        return _wave(torch.ones_like(path), -2 * math.pi / self.wavelength * path)
 
-    def forward(
-        self,
-        density: Tensor,
-        defocus: Tensor,
-        thickness: Tensor,
-        focal_spread: Tensor,
-        blur: Tensor,
-        cs: float = -13e4,
-        c5: float = 5e7,
-    ) -> Tensor:
-        """Form images of atoms in slices, (B, E, S, h, w); all else as for `image`.
+    def spectra(self, rows: Tensor, columns: Tensor, atoms: Tensor, element: Tensor) -> Tensor:
+        r"""Return the spectra of the phase that columns of atoms give a wave in each slice.
 
-        Atoms per pixel of the wave, spread by the cubic B-spline; slice 0 meets the beam first.
+        .. math:: \sum_m n_{ms} f_m(k)\, e^{-2 \pi i k \cdot r_m}
+
+        A product of two matrices for each element, since the exponential is one over the axes.
+
+        Parameters
+        ----------
+        rows, columns : (B, M) Tensor
+            Where each column stands [pixels of images].
+        atoms : (B, M, S) Tensor
+            In each of S slices.
+        element : (M,) Tensor of int
+            Which row of `factors` is that of the column.
+
+        Returns
+        -------
+        (B, S, h, w//2 + 1) Tensor
         """
-        return self.image(self.spectra(density), defocus, thickness, focal_spread, blur, cs, c5)
-
-    def spectra(self, density: Tensor, elements: list[int] | None = None) -> Tensor:
-        """Return spectra, (B, S, h, w//2 + 1), of the phase that atoms, (B, E, S, h, w), give.
-
-        With `elements`, of those alone.
-        """
-        factors = self._phase_per_atom if elements is None else self._phase_per_atom[elements]
-        return (torch.fft.rfft2(density) * factors[:, None]).sum(1)
+        along_r, along_c = (
+            -2 * math.pi * where[..., None] * k
+            for where, k in ((rows, self._k_rows), (columns, self._k_columns))
+        )
+        right = _wave(torch.ones_like(along_c), along_c)
+        total = right.new_zeros(len(rows), atoms.shape[2], len(self._k_rows), right.shape[2])
+        for number, factor in enumerate(self._phase_per_atom):
+            of = element == number
+            if bool(of.any()):
+                left = _wave(atoms[:, of].mT[..., None], along_r[:, None, of])  # (B, S, m, h)
+                sums = left.transpose(2, 3).flatten(1, 2) @ right[:, of]
+                total = total + sums.view_as(total) * factor
+        return total
 
     def shift(self, rows: Tensor, columns: Tensor, smear: Tensor) -> Tensor:
         r"""Return what a spectrum is multiplied by where its map moves and is smeared out.
@@ -192,7 +201,7 @@ class Multislice(nn.Module):
         moved = move_r[..., :, None] * move_c[..., None, :]
         return torch.complex(moved.real * smeared, moved.imag * smeared)
 
-    def image(
+    def forward(
         self,
         spectra: Tensor,
         defocus: Tensor,
@@ -219,13 +228,11 @@ class Multislice(nn.Module):
             Vacuum 0.45.
         """
         phase = torch.fft.irfft2(spectra, s=self.grid)
-        transmitted = _wave(torch.exp(-self.absorption * phase), phase)
+        wave, *transmitted = _wave(torch.exp(-self.absorption * phase), phase).unbind(1)
         step = thickness / self.slices
-        aperture = torch.complex(self._aperture, torch.zeros_like(self._aperture))
-        fresnel = self._defocused(step) * aperture
-        wave = transmitted[:, 0]
-        for s in range(1, self.slices):
-            wave = torch.fft.ifft2(torch.fft.fft2(wave) * fresnel) * transmitted[:, s]
+        fresnel = self._defocused(step)
+        for factor in transmitted:
+            wave = torch.fft.ifft2(torch.fft.fft2(wave) * fresnel) * factor
         # Each slice acts in its middle, half a slice before the exit plane.
         spectrum = torch.fft.fft2(wave) * self._spherical(cs, c5)
         intensity = torch.zeros_like(phase[:, 0])
@@ -253,52 +260,11 @@ class Multislice(nn.Module):
         return torch.fft.irfft2(spectra, s=(H, W))
 
 
-def _even(samples: float) -> int:
-    """Return the even number of samples next to another."""
-    return 2 * round(samples / 2)
+def _fast(samples: float) -> int:
+    """Return an even number of at least so many samples, whose Fourier transform is fast."""
+    return 2 * int(next_fast_len(math.ceil(samples / 2 - 1e-6)))
 
 
 def _wave(amplitude: Tensor, phase: Tensor) -> Tensor:
     """Return amplitude·e^(i·phase); `torch.polar` takes several times as long."""
     return torch.complex(amplitude * torch.cos(phase), amplitude * torch.sin(phase))
-
-
-def splat(
-    rows: Tensor, columns: Tensor, weights: Tensor, index: Tensor, maps: int, shape: tuple[int, int]
-) -> Tensor:
-    """Spread points over pixels by the cubic B-spline.
-
-    Parameters
-    ----------
-    rows, columns : (B, P) Tensor
-        Pixel coordinates, centres at integers; what falls outside is lost.
-    weights : (B, P) Tensor
-    index : (P,) Tensor of int
-        Which map each point goes to.
-    maps : int
-        M.
-    shape : (H, W)
-
-    Returns
-    -------
-    (B, M, H, W) Tensor
-        Sums to the weights of the points inside.
-    """
-    H, W = shape
-    taps = torch.arange(-1, 3, device=rows.device)
-    above, left = rows.detach().floor(), columns.detach().floor()
-    r, c = above.long()[..., None] + taps, left.long()[..., None] + taps
-    along_r, along_c = _spline(rows - above), _spline(columns - left)
-    inside = ((r >= 0) & (r < H))[..., :, None] & ((c >= 0) & (c < W))[..., None, :]
-    value = weights[..., None, None] * along_r[..., :, None] * along_c[..., None, :]
-    which = torch.arange(len(rows), device=rows.device)[:, None] * maps + index
-    flat = (which[..., None, None] * H + r.clamp(0, H - 1)[..., :, None]) * W
-    flat = flat + c.clamp(0, W - 1)[..., None, :]
-    out = value.new_zeros(len(rows) * maps * H * W)
-    return out.index_add(0, flat.reshape(-1), (value * inside).reshape(-1)).view(-1, maps, H, W)
-
-
-def _spline(t: Tensor) -> Tensor:
-    """Return the weights of the four nearest pixels at share t between the middle two."""
-    u = 1 - t
-    return torch.stack([u**3, 3 * t**3 - 6 * t**2 + 4, 3 * u**3 - 6 * u**2 + 4, t**3], dim=-1) / 6

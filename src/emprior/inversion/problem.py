@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -172,15 +171,6 @@ class LatentProblem:
         self.latent_dim = generator.latent_dim + exposure.free
         self.pixels = noisy.shape[-2] * noisy.shape[-1]
         self.passes = 0
-
-    def rough(self) -> LatentProblem:
-        """Return the same problem with a generator that takes less time (`Generator.rough`).
-
-        It counts its own passes, from zero.
-        """
-        other = copy.copy(self)
-        other.generator, other.passes = self.generator.rough().eval(), 0
-        return other
 
     def sample(self, count: int, rng: np.random.Generator) -> Tensor:
         """Draw `count` latent vectors for each frame from the prior: (T, count, D)."""

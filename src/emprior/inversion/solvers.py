@@ -157,7 +157,10 @@ class GaussNewton(Solver):
     """Damped Gauss–Newton (Levenberg–Marquardt) with the noise model's Fisher information.
 
     Each step solves ``(Jᵀ·F·J + w·I + damping·I)·d = −gradient`` by conjugate gradients, all
-    candidates at once, and accepts ``z + d`` where it lowers the objective.
+    candidates at once, and takes the better of ``z + d`` and ``z + d/2`` where it lowers the
+    objective: a second image costs little beside the step. The damping follows how much of the
+    promised decrease comes true (Marquardt, J. SIAM 11, 431 (1963); Nocedal and Wright, Numerical
+    Optimization, algorithm 4.1).
 
     Parameters
     ----------
@@ -166,7 +169,8 @@ class GaussNewton(Solver):
     damping : float
         First damping, relative to the prior's own curvature 1/N.
     tolerance : float
-        Converged when a step lowers the objective by less than this many nats over all pixels.
+        Converged when a step neither promises nor lowers the objective by as many nats over all
+        pixels.
     precision : (T, D, D) Tensor, optional
         Roughly the curvature of the objective over all pixels (`emprior.inversion.precision`), for
         all candidates of a frame. Conjugate gradients that are given it need two or three
@@ -191,25 +195,31 @@ class GaussNewton(Solver):
         value, gradient, curvature, diagonal = problem.linearise(state.z)
         shift = (damping / problem.pixels)[..., None]
         roughly = self._inverse(diagonal + shift, damping, problem.pixels)
-        move = conjugate_gradients(
+        move, left = conjugate_gradients(
             lambda v: curvature(v) + shift * v, -gradient, self.iterations, roughly
         )
         running = (state.status == Status.RUNNING) & torch.isfinite(value)
         move = torch.where(running[..., None], torch.nan_to_num(move), 0.0)
-        moved = problem.value(state.z + move)
+        promised = (move * (left - gradient)).sum(-1) / 2 * problem.pixels
+        whole, half = (problem.value(state.z + share * move) for share in (1.0, 0.5))
+        shorter = torch.isnan(whole) | (half < whole)
+        move = torch.where(shorter[..., None], move / 2, move)
+        moved = torch.where(shorter, half, whole)
         accepted = running & (moved < value)
         gain = torch.where(accepted, value - moved, 0.0) * problem.pixels
-        converged = running & accepted & (gain < self.tolerance)
+        converged = running & accepted & (torch.maximum(gain, promised) < self.tolerance)
         stalled = running & ~accepted & (damping > 1e8 * self.damping)
         status = torch.where(converged, Status.CONVERGED, state.status)
         status = torch.where(stalled, Status.STALLED, status)
         status = torch.where(torch.isfinite(value), status, Status.NON_FINITE).int()
+        looser = torch.where(gain > 0.75 * promised, damping / 5, damping)
+        tighter = torch.where(gain < 0.25 * promised, damping * 5, looser)
         return replace(
             state,
             z=torch.where(accepted[..., None], state.z + move, state.z),
             value=torch.where(accepted, moved, value),
             status=status,
-            memory=torch.where(accepted, damping / 5, damping * 10),
+            memory=torch.where(accepted, tighter, damping * 10),
         )
 
     def _inverse(
@@ -232,8 +242,10 @@ def conjugate_gradients(
     right: Tensor,
     iterations: int,
     inverse: Callable[[Tensor], Tensor],
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """Solve ``matrix(x) = right`` for a batch of symmetric positive definite systems.
+
+    Returns x and what is left of the right-hand side, ``right − matrix(x)``.
 
     Parameters
     ----------
@@ -258,4 +270,4 @@ def conjugate_gradients(
         scaled = inverse(residual)
         square, previous = (residual * scaled).sum(-1, keepdim=True), square
         direction = scaled + square / previous.clamp(min=1e-38) * direction
-    return x
+    return x, residual
