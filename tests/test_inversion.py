@@ -306,7 +306,9 @@ def test_a_shortlist_keeps_the_first_group_and_the_best_of_the_others(generator,
     problem = LatentProblem(generator, Gaussian(0.1), blank.image(truth)[:, 0])
     far = 0.3 * torch.randn(2, 4, 3, problem.latent_dim, generator=torch.manual_seed(0))
     groups = truth[:, None] + far
-    groups[0, 2, 1], groups[1, 3, 0] = truth[0, 0], truth[1, 0]
+    # They are compared by the middle one of each; where another is better, it goes on.
+    groups[0, 2], groups[1, 3, :2] = truth[0, 0] + 0.2 * far[0, 2], truth[1, 0]
+    groups[0, 2, 2] = truth[0, 0]
     chosen = Shortlist(groups, keep=2)(problem, rng)
     assert chosen.shape == (2, 2, problem.latent_dim)
     value = problem.value(groups.flatten(1, 2)).unflatten(1, (4, 3))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
+from threading import Lock
 from typing import TypeVar
 
 import torch
@@ -19,12 +20,12 @@ _ARRAY, _KEPT = 32 << 20, 256 << 20  # bytes
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute with one thread here, and with as many as before afterwards."""
+def one_thread() -> Iterator[int]:
+    """Compute with one thread here, and with as many as before, which it tells, afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        yield before
     finally:
         torch.set_num_threads(before)
 
@@ -32,15 +33,18 @@ def one_thread() -> Iterator[None]:
 def at_once(*tasks: Callable[[], _T]) -> list[_T]:
     """Return what some tasks return, each done by one thread, as many at a time as there are.
 
-    The first is done by the calling thread, whose callbacks stay there.
+    The first is done by the calling thread, whose callbacks stay there. A task may have tasks of
+    its own done at once: by threads that have nothing to do any more.
     """
-    threads = torch.get_num_threads()
-    with one_thread():
-        if threads == 1:
+    first, *others = tasks
+    with one_thread() as threads, _SPARE.more(threads - 1):
+        helpers = _SPARE.take(len(others))
+        if not helpers:
             return [task() for task in tasks]
-        first, *others = tasks
-        with ThreadPoolExecutor(threads - 1) as pool:
+        with ThreadPoolExecutor(helpers) as pool:
             waiting = [pool.submit(task) for task in others]
+            for _ in range(helpers):  # each thread's last
+                pool.submit(_SPARE.give)
             done = [first()]
             # What no thread has taken up yet this one does, from the end.
             rest = [
@@ -48,6 +52,39 @@ def at_once(*tasks: Callable[[], _T]) -> list[_T]:
                 for task, future in zip(others[::-1], waiting[::-1], strict=True)
             ]
         return done + rest[::-1]
+
+
+class _Spare:
+    """Counts the threads that have nothing to do."""
+
+    def __init__(self) -> None:
+        self._count, self._lock = 0, Lock()
+
+    @contextmanager
+    def more(self, count: int) -> Iterator[None]:
+        """Have some more meanwhile."""
+        with self._lock:
+            self._count += count
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._count -= count
+
+    def take(self, most: int) -> int:
+        """Take up to so many, and return how many."""
+        with self._lock:
+            taken = max(0, min(self._count, most))
+            self._count -= taken
+        return taken
+
+    def give(self) -> None:
+        """Give one back."""
+        with self._lock:
+            self._count += 1
+
+
+_SPARE = _Spare()
 
 
 def choose_device(name: str = "auto") -> torch.device:

@@ -14,8 +14,9 @@ from emprior.inversion import (
     precision,
 )
 
-_AVERAGED = 2.0
-"""Pixels of a generator; to precondition a search, derivatives need not be finer."""
+_AVERAGED, _APART = 2.0, 3.2
+"""Pixels of a generator, and Å; to precondition a search, derivatives need not be finer, nor free
+of those by the next column but one."""
 _ITERATIONS, _LITTLE = 3, 10.0
 """Of conjugate gradients in a step; nats over a window, after which another step gains little."""
 
@@ -39,4 +40,4 @@ def roughly(problem: LatentProblem, latent: Tensor) -> Tensor:
     """Return the precision of latent vectors (T, D), from images averaged over pixels."""
     rows = problem.coordinates()[0]
     factor = max(1, int(_AVERAGED / float(rows[1] - rows[0]) + 1e-3))
-    return precision(problem, latent, factor)
+    return precision(problem, latent, factor, _APART)

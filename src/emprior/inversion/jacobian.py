@@ -7,21 +7,26 @@ Math. 13, 117 (1974)).
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from emprior.device import at_once
 from emprior.grid import pool
 from emprior.inversion.problem import LatentProblem
 
 _STEP = 0.05  # of latent numbers, whose prior deviation is 1
-_APART = 5.0  # Å: columns change the image within half of it
-_AT_ONCE = 16  # images drawn together
+APART = 5.0
+"""Å; columns change the image within half of it."""
+
+_TOGETHER = 16  # images
 
 
 @torch.no_grad()
-def jacobian(problem: LatentProblem, z: Tensor, factor: int = 1) -> Tensor:
+def jacobian(problem: LatentProblem, z: Tensor, factor: int = 1, distance: float = APART) -> Tensor:
     r"""Return :math:`\partial\mu_i / \partial z_d`, (D, h, w), on the pixels of the data.
 
     Parameters
@@ -31,6 +36,8 @@ def jacobian(problem: LatentProblem, z: Tensor, factor: int = 1) -> Tensor:
     z : (D,) Tensor
     factor : int
         Pixels of the data to average along each axis.
+    distance : float
+        By which columns that are changed together stand apart [Å].
 
     Notes
     -----
@@ -38,7 +45,7 @@ def jacobian(problem: LatentProblem, z: Tensor, factor: int = 1) -> Tensor:
     place than to all others that are changed with it. What it changes farther away is left out.
     """
     places, numbers = problem.generator.local(z[None, : problem.generator.latent_dim])
-    groups = apart(places.cpu().numpy(), _APART / problem.generator.pixel_size)
+    groups = apart(places.cpu().numpy(), distance / problem.generator.pixel_size)
     alone = np.setdiff1d(np.arange(len(z)), numbers.cpu().numpy())
     kinds = range(numbers.shape[1])
     together = [numbers[group, k] for group in groups for k in kinds]
@@ -47,9 +54,12 @@ def jacobian(problem: LatentProblem, z: Tensor, factor: int = 1) -> Tensor:
     for move, changed in zip(moves[len(alone) :], together, strict=True):
         move[changed] = _STEP
     here = pool(problem.image(z[None, None])[0, 0], factor)
-    changes = torch.cat(
-        [pool(problem.image((z + some)[None])[0], factor) for some in moves.split(_AT_ONCE)]
-    )
+
+    def moved(some: Tensor) -> Tensor:
+        with torch.no_grad():  # other threads do not inherit it
+            return pool(problem.image((z + some)[None])[0], factor)
+
+    changes = torch.cat(at_once(*(partial(moved, some) for some in moves.split(_TOGETHER))))
     changes = ((changes - here) / _STEP).flatten(1)
     problem.passes += len(moves) + 1
     derivative = changes.new_zeros(len(z), changes.shape[1])

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from emprior.grid import pool
-from emprior.inversion.jacobian import jacobian
+from emprior.inversion.jacobian import APART, jacobian
 from emprior.inversion.problem import LatentProblem
 
 
@@ -64,7 +64,9 @@ def laplace(problem: LatentProblem, z: Tensor, factor: int = 1) -> Posterior:
 
 
 @torch.no_grad()
-def precision(problem: LatentProblem, z: Tensor, factor: int = 1) -> Tensor:
+def precision(
+    problem: LatentProblem, z: Tensor, factor: int = 1, distance: float = APART
+) -> Tensor:
     r"""Return :math:`J^\top F J + w I`, (T, D, D), of one latent vector for each frame.
 
     Parameters
@@ -73,8 +75,10 @@ def precision(problem: LatentProblem, z: Tensor, factor: int = 1) -> Tensor:
     z : (T, D) Tensor
     factor : int
         As for `laplace`.
+    distance : float
+        As for `emprior.inversion.jacobian.jacobian`.
     """
-    slopes = torch.stack([jacobian(problem, one, factor) for one in z])
+    slopes = torch.stack([jacobian(problem, one, factor, distance) for one in z])
     return _precision(problem, problem.image(z[:, None])[:, 0], slopes, factor)
 
 

@@ -58,10 +58,11 @@ class GivenStart(Start):
 
 @dataclass(frozen=True, eq=False)
 class Shortlist(Start):
-    """The best of each group of latents, and of those the best few.
+    """Of the best few groups of latents the best of each.
 
     The objective at a start says little of where a search from it ends, and the best starts of all
-    are often neighbours of each other; groups keep them apart.
+    are often neighbours of each other; groups keep them apart. They are compared by the middle one
+    of each.
 
     Parameters
     ----------
@@ -77,12 +78,17 @@ class Shortlist(Start):
     def __call__(self, problem: LatentProblem, rng: np.random.Generator) -> Tensor:
         """Return latents (T, keep, D)."""
         z = self.z.to(problem.noisy)
-        value = problem.value(z.flatten(1, 2)).unflatten(1, z.shape[1:3])
-        least, which = torch.nan_to_num(value, nan=torch.inf).min(dim=2)
-        least[:, 0] = -torch.inf
-        groups = least.argsort(dim=1)[:, : self.keep]
-        frames = torch.arange(len(z))[:, None]
-        return z[frames, groups, which[frames, groups]]
+        frames, middle = torch.arange(len(z))[:, None], z.shape[2] // 2
+
+        def ranked(z: Tensor) -> Tensor:
+            """Return the values of latents (T, K, D), of which one that is none comes last."""
+            return torch.nan_to_num(problem.value(z), nan=torch.inf)
+
+        value = ranked(z[:, :, middle])
+        value[:, 0] = -torch.inf
+        z = z[frames, value.argsort(dim=1)[:, : self.keep]]
+        best = ranked(z.flatten(1, 2)).unflatten(1, z.shape[1:3]).argmin(dim=2)
+        return z[frames, torch.arange(z.shape[1]), best]
 
 
 @dataclass(frozen=True)
