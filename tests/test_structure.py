@@ -170,7 +170,7 @@ def test_optics_are_held_to_be_less_certain_than_noise_alone_makes_them():
 def test_less_noise_means_smaller_deviations():
     frame = Micrograph(np.random.default_rng(0).random(FRAME), PIXEL_SIZE)
     fit = fit_of(generator_of(), whole(FRAME))
-    loud, quiet = (structure([fit], frame, Gaussian(s), PIXEL_SIZE) for s in (0.2, 0.05))
+    loud, quiet = (structure([fit], frame, Gaussian(s), PIXEL_SIZE) for s in (0.2, 0.02))
     for name in ("rows_sd", "columns_sd", "atoms_sd"):
         assert (getattr(quiet.columns, name) < getattr(loud.columns, name)).all()
     assert (quiet.deviation < loud.deviation).all()
