@@ -9,7 +9,6 @@ from scenes import column_generator
 
 from emprior.denoisers.presence import draws, presence
 from emprior.inversion import LatentProblem
-from emprior.inversion.jacobian import jacobian
 from emprior.noise import Gaussian
 
 FIELD = (40, 48)
