@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from emprior.denoisers import Denoiser, Estimate, make
 from emprior.denoisers.networks import NATIVE_PIXEL_SIZE
 from emprior.denoisers.prior import Fit, Prior
 from emprior.device import at_once
-from emprior.evidence import Advantage, HeldOut, folds
+from emprior.evidence import Advantage, folds
 from emprior.family import Family, missed_waves
 from emprior.micrograph import Micrograph
 from emprior.noise import NoiseModel
@@ -74,57 +74,50 @@ def contest(
         Called with the share of work done, from 0 to 1.
     """
     trial = middle(micrograph)
-    divisions = folds(trial, noise, rng)
-    first = divisions[0]
-    of_all, of_part = rng.spawn(2)
+    parts = folds(trial, noise, rng)
+    of_all, *of_parts = rng.spawn(1 + len(parts))
     poses = prior.pose(trial, noise, of_all)
+    told = replace(prior, progress=lambda share: progress(0.8 * share))
     # The first steps of a search do, where they do.
     quick = replace(prior, turn=poses[0].turn, exact=False, progress=None)
-    told = replace(prior, progress=lambda share: progress(0.8 * share))
+    refined = replace(quick, exact=prior.exact)
+    fallback: Denoiser = make(FALLBACK)
 
     def answer() -> tuple[Estimate, list[Fit]]:
         return told.fit(trial, noise, of_all, poses=poses)
 
-    def answer_to_part(found: list[Fit] | None = None) -> tuple[Estimate, list[Fit]]:
-        return quick.fit(first.seen, first.noise, of_part, found=found)
+    @cache
+    def rival(number: int) -> Estimate:
+        return fallback(parts[number].seen, parts[number].noise, of_parts[number])
+
+    def answer_to(
+        number: int, asked: Prior, found: list[Fit] | None = None
+    ) -> tuple[Estimate, list[Fit]]:
+        rival(number)  # at the same time
+        part = parts[number]
+        return asked.fit(part.seen, part.noise, of_parts[number], found=found)
 
     if poses[0].start is None:  # without an encoder nothing is chosen that must be chosen anew
         estimate, found = answer()
-        guess, fits = answer_to_part(found)
+        guess, fits = answer_to(0, quick, found)
     else:
-        (estimate, found), (guess, fits) = at_once(answer, answer_to_part)
+        (estimate, found), (guess, fits) = at_once(answer, partial(answer_to, 0, quick))
     pixel_size = micrograph.pixel_size or NATIVE_PIXEL_SIZE
     missed = missed_waves(trial.image, estimate.image, noise, pixel_size)
-    fallback: Denoiser = make(FALLBACK)
 
-    def family(guesses: list[Estimate]) -> Family:
-        answers = [
-            (one, guess.image, fallback(one.seen, one.noise, rng).image)
-            for one, guess in zip(divisions, guesses, strict=False)
-        ]
+    def family(*guesses: Estimate) -> Family:
+        each = enumerate(guesses)
+        answers = [(parts[number], guess.image, rival(number).image) for number, guess in each]
         return Family(Advantage.over(answers), *missed, found[0].pose.doubt)
 
-    refined = replace(quick, exact=prior.exact)
-    judged = family([guess])
+    judged = family(guess)
     if judged.kind == "outside":
-        judged = family([refined.fit(first.seen, first.noise, of_part, found=fits)[0]])
+        judged = family(answer_to(0, refined, fits)[0])
     if judged.kind == "outside":
-        streams = rng.spawn(len(divisions))
-        judged = family(
-            at_once(
-                *(
-                    partial(_refined, refined, one, found, stream)
-                    for one, stream in zip(divisions, streams, strict=True)
-                )
-            )
-        )
+        all_parts = (partial(answer_to, number, refined, found) for number in range(len(parts)))
+        judged = family(*(guess for guess, _ in at_once(*all_parts)))
     progress(1.0)
-    return Verdict(judged, first.way, estimate if trial is micrograph else None)
-
-
-def _refined(prior: Prior, part: HeldOut, found: list[Fit], rng: np.random.Generator) -> Estimate:
-    """Answer to a part of the data with the columns that all of them show."""
-    return prior.fit(part.seen, part.noise, rng, found=found)[0]
+    return Verdict(judged, parts[0].way, estimate if trial is micrograph else None)
 
 
 def middle(micrograph: Micrograph) -> Micrograph:

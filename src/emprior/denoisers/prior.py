@@ -139,12 +139,15 @@ class Prior(Denoiser):
             fits.append(fit)
             posed, latent = fit.pose, fit.latent
             problem, full = posed.problem(*frame)
-            drawn = latent[:, None]
+            drawn, count = latent[:, None], torch.ones(1)
             if told and reaches(self.depth, "mean"):
                 assert posed.probability is not None
                 drawn = draws(problem, latent, posed.probability, rng)
+                # Where hardly a column is in doubt, many are the same.
+                drawn, count = drawn.unique(dim=1, return_counts=True)
+            share = (count / count.sum()).to(latent)[:, None, None]
             with torch.no_grad():
-                images += list(problem.image(drawn, full).mean(1).cpu().numpy())
+                images += list((share * problem.image(drawn, full)).sum(1).cpu().numpy())
         windows = [window for posed in poses for window in posed.windows]
         trace = {
             "prior": str(self.prior),

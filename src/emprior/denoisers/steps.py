@@ -22,12 +22,13 @@ _ITERATIONS, _LITTLE = 3, 10.0
 
 
 def first(start: Shortlist) -> Search:
-    """Return two steps from what is shortlisted.
+    """Return two steps from what is shortlisted, the second for the best two alone.
 
     They go by the diagonal of the curvature alone: that of one start misleads the others, and no
     tilt, which must not be lost, is seldom the best of them.
     """
-    return Search(start, (Stage(GaussNewton(iterations=5), 2),))
+    solver = GaussNewton(iterations=5)
+    return Search(start, (Stage(solver, 1, keep=2), Stage(solver, 1)))
 
 
 def refinement(latent: Tensor, precise: Tensor) -> Search:

@@ -15,6 +15,8 @@ from torch import Tensor
 from emprior.errors import OptionError
 from emprior.inversion.problem import LatentProblem
 
+_POOR, _GOOD = 0.25, 0.75  # shares of the promised decrease
+
 
 class Status(IntEnum):
     """Where a candidate stands."""
@@ -157,8 +159,8 @@ class GaussNewton(Solver):
     """Damped Gauss–Newton (Levenberg–Marquardt) with the noise model's Fisher information.
 
     Each step solves ``(Jᵀ·F·J + w·I + damping·I)·d = −gradient`` by conjugate gradients, all
-    candidates at once, and takes the better of ``z + d`` and ``z + d/2`` where it lowers the
-    objective: a second image costs little beside the step. The damping follows how much of the
+    candidates at once, and accepts ``z + d``, or ``z + d/2`` where the whole step falls far short
+    of its promise and half of it does better, if it lowers the objective. The damping follows how much of the
     promised decrease comes true (Marquardt, J. SIAM 11, 431 (1963); Nocedal and Wright, Numerical
     Optimization, algorithm 4.1).
 
@@ -201,10 +203,13 @@ class GaussNewton(Solver):
         running = (state.status == Status.RUNNING) & torch.isfinite(value)
         move = torch.where(running[..., None], torch.nan_to_num(move), 0.0)
         promised = (move * (left - gradient)).sum(-1) / 2 * problem.pixels
-        whole, half = (problem.value(state.z + share * move) for share in (1.0, 0.5))
-        shorter = torch.isnan(whole) | (half < whole)
-        move = torch.where(shorter[..., None], move / 2, move)
-        moved = torch.where(shorter, half, whole)
+        moved = problem.value(state.z + move)
+        poor = running & ~((value - moved) * problem.pixels > _POOR * promised)
+        if bool(poor.any()):
+            half = problem.value(state.z + move / 2)
+            shorter = poor & ~(moved <= half)
+            move = torch.where(shorter[..., None], move / 2, move)
+            moved = torch.where(shorter, half, moved)
         accepted = running & (moved < value)
         gain = torch.where(accepted, value - moved, 0.0) * problem.pixels
         converged = running & accepted & (torch.maximum(gain, promised) < self.tolerance)
@@ -212,8 +217,8 @@ class GaussNewton(Solver):
         status = torch.where(converged, Status.CONVERGED, state.status)
         status = torch.where(stalled, Status.STALLED, status)
         status = torch.where(torch.isfinite(value), status, Status.NON_FINITE).int()
-        looser = torch.where(gain > 0.75 * promised, damping / 5, damping)
-        tighter = torch.where(gain < 0.25 * promised, damping * 5, looser)
+        looser = torch.where(gain > _GOOD * promised, damping / 5, damping)
+        tighter = torch.where(gain < _POOR * promised, damping * 5, looser)
         return replace(
             state,
             z=torch.where(accepted[..., None], state.z + move, state.z),
