@@ -160,9 +160,9 @@ class GaussNewton(Solver):
 
     Each step solves ``(Jᵀ·F·J + w·I + damping·I)·d = −gradient`` by conjugate gradients, all
     candidates at once, and accepts ``z + d``, or ``z + d/2`` where the whole step falls far short
-    of its promise and half of it does better, if it lowers the objective. The damping follows how much of the
-    promised decrease comes true (Marquardt, J. SIAM 11, 431 (1963); Nocedal and Wright, Numerical
-    Optimization, algorithm 4.1).
+    of its promise and half of it does better, if it lowers the objective. The damping follows how
+    much of the promised decrease comes true (Marquardt, J. SIAM 11, 431 (1963); Nocedal and
+    Wright, Numerical Optimization, algorithm 4.1).
 
     Parameters
     ----------
