@@ -140,7 +140,7 @@ def export(name_or_path: str | Path, out: str | Path, *, overwrite: bool = False
 
     source, out = locate(name_or_path), expanded(out)
     check_place(out, [source], overwrite=overwrite)
-    content = verify(source).content()
+    content = verify(name_or_path).content()
     with replacing(out) as temporary:
         temporary.write_bytes(content)
 
