@@ -63,8 +63,9 @@ class Multislice(nn.Module):
 
     Notes
     -----
-    Platinum on ceria, 60 Å thick and tilted, against 48 slices of a wave on 0.06 Å (PSNR, range 1):
-    47 dB with six slices on 0.2 Å, 62 dB with twelve on 0.14 Å, 76 dB with 24 on 0.125 Å.
+    Ten specimens of platinum on ceria against 48 slices of a wave on 0.08 Å (PSNR, range 1): median
+    47 dB with six slices on 0.2 Å, 55 dB with ten on 0.17 Å, 72 dB with 24 on 0.125 Å. Thick
+    crystals exactly on axis are the worst, at 37, 48 and 66 dB.
     """
 
     _factors: Tensor  # (E, 257)
