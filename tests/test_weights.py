@@ -18,6 +18,7 @@ from emprior import weights
 from emprior.errors import OutputError, WeightsError
 from emprior.generators import DCGAN, Generator
 from emprior.generators.dcgan import initialise
+from emprior.weights.file import encode, open_prior
 
 CARD = weights.Card(
     text="Trained on stripes.\nNot for crystals.",
@@ -76,6 +77,19 @@ def test_round_trip_is_exact(whole):
     for name in ("text", "data", "recipe", "seed", "images", "measured"):
         assert getattr(card, name) == getattr(CARD, name)
     assert weights.read_card(whole) == card
+
+
+def test_the_same_prior_is_the_same_bytes(whole):
+    opened = open_prior(whole)
+    facts = {**opened.metadata, "a": "1", "ü": "2"}
+    written = {encode(opened.tensors, facts) for _ in range(5)}
+    assert len(written) == 1
+    (content,) = written
+    start = 8 + int.from_bytes(content[:8], "little")
+    assert start % 8 == 0
+    known = json.loads(content[8:start])["__metadata__"]
+    assert known == facts
+    assert list(known) == sorted(known)
 
 
 def test_files_of_any_length_of_header_load(tmp_path):

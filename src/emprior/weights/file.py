@@ -130,10 +130,17 @@ def save(
 
 
 def encode(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
-    """Return the content of a file."""
+    """Return the content of a file, the same bytes for the same content."""
     from safetensors.torch import save as to_bytes
 
-    return to_bytes(dict(tensors), dict(metadata))
+    content = to_bytes(dict(tensors), dict(metadata))
+    # What it writes of the metadata is in another order each time.
+    start = 8 + struct.unpack("<Q", content[:8])[0]
+    header = json.loads(content[8:start])
+    header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
+    ordered = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    ordered += b" " * (-len(ordered) % 8)  # tensors begin at multiples of eight
+    return struct.pack("<Q", len(ordered)) + ordered + content[start:]
 
 
 def read_card(name_or_path: str | Path) -> Card:
