@@ -170,9 +170,13 @@ def test_optics_are_held_to_be_less_certain_than_noise_alone_makes_them():
 def test_less_noise_means_smaller_deviations():
     frame = Micrograph(np.random.default_rng(0).random(FRAME), PIXEL_SIZE)
     fit = fit_of(generator_of(), whole(FRAME))
-    loud, quiet = (structure([fit], frame, Gaussian(s), PIXEL_SIZE) for s in (0.2, 0.02))
-    for name in ("rows_sd", "columns_sd", "atoms_sd"):
+    loud, quiet, quietest = (
+        structure([fit], frame, Gaussian(s), PIXEL_SIZE) for s in (0.2, 0.05, 0.02)
+    )
+    for name in ("rows_sd", "columns_sd"):
         assert (getattr(quiet.columns, name) < getattr(loud.columns, name)).all()
+    # Atoms trade with the optics, whose deviations are widened: they gain later.
+    assert (quietest.columns.atoms_sd < loud.columns.atoms_sd).all()
     assert (quiet.deviation < loud.deviation).all()
 
 
