@@ -78,7 +78,7 @@ def contest(
     of_all, *of_parts = rng.spawn(1 + len(parts))
     poses = prior.pose(trial, noise, of_all)
     told = replace(prior, progress=lambda share: progress(0.8 * share))
-    # The first steps of a search do, where they do.
+    # Where the first steps of a search will do, no more are taken.
     quick = replace(prior, turn=poses[0].turn, exact=False, progress=None)
     refined = replace(quick, exact=prior.exact)
     fallback: Denoiser = make(FALLBACK)

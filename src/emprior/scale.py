@@ -86,8 +86,8 @@ def scale_of(
     best = _peak(np.log(sizes), values)
     fine = best + _FINE * np.arange(-2, 3)
     upright = middle(replace(micrograph, pixel_size=float(np.exp(best))))
-    _, seen = replace(prior, depth="encoder").fit(upright, noise, rng)
-    short = replace(prior, depth="inversion", exact=False, turn=seen[0].pose.turn)
+    turn = replace(prior, depth="encoder").pose(upright, noise, rng)[0].turn
+    short = replace(prior, depth="inversion", exact=False, turn=turn)
     found = float(np.exp(_peak(fine, np.array([gain(short, size)[0] for size in np.exp(fine)]))))
     verdict = contest(prior, replace(micrograph, pixel_size=found), noise, rng)
     return Scale(found, verdict) if verdict.family.kind == "inside" else None
