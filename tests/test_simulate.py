@@ -156,6 +156,14 @@ def test_roughness_is_what_the_ranges_ask_for():
     assert np.all(cKDTree(under[:, None]).query(bottom[:, None])[0] < A_CEO2)
 
 
+def test_nothing_is_added_where_the_last_neighbour_was_lost():
+    # Roughness takes all columns beside a free place of this structure before it comes to that.
+    seed = np.random.SeedSequence(20_250_601, spawn_key=(0, 1086))
+    structure, _ = draw_structure(RANGES, np.random.default_rng(seed))
+    platinum = structure.positions[structure.numbers == PT]
+    assert cKDTree(platinum).query(platinum, 2)[0][:, 1].max() < 3.0
+
+
 def test_fingerprints_tell_structures_apart_but_not_their_order_or_place(drawn):
     structure, _ = drawn
     order = np.random.default_rng(0).permutation(len(structure.numbers))

@@ -169,9 +169,10 @@ def _roughen_columns(
         chance, kind = rng.random(2)
         length = rng.random()
         if counts[c] == 0:
-            if chance < roughness["added"]:
+            beside = occupied & np.isin(column, neighbours[c])  # the last may be lost by now
+            if chance < roughness["added"] and beside.any():
                 longest = min(len(members), counts[neighbours[c]].max())
-                middle = sites[occupied & np.isin(column, neighbours[c]), 2].mean()
+                middle = sites[beside, 2].mean()
                 near = np.argsort(np.abs(sites[members, 2] - middle))
                 occupied[members[near[: 1 + int(length * longest)]]] = True
         elif chance < roughness["lost"]:
