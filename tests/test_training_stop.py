@@ -264,3 +264,27 @@ def test_feature_networks_have_no_psnr_to_stop_by():
     values |= {"network": {"size": 16}, "budget": {"images": 8}, "stop": {}}
     with pytest.raises(RecipeError, match="stop"):
         TrainingRecipe.from_dict(values)
+
+
+def test_a_training_has_collapsed_where_a_loss_is_twice_its_least():
+    course = Course(columns_recipe())
+    for images, (maps, optics) in enumerate([(0.04, 0.5), (0.012, -0.4), (0.023, -0.1)]):
+        course.add({"images": images, "held_out_maps_loss": maps, "held_out_optics_loss": optics})
+    assert course.collapsed is None
+    course.add({"images": 3, "held_out_maps_loss": 0.045, "held_out_optics_loss": 0.2})
+    assert course.collapsed == "held_out_maps_loss is 0.045, and was 0.012"
+
+
+def test_a_training_that_collapses_ends_and_says_so(scenes, tmp_path, monkeypatch):  # noqa: F811
+    losses = iter([0.02, 0.01, 0.03])
+
+    def judged(network, truth):
+        return {"held_out_maps_loss": next(losses)}
+
+    monkeypatch.setattr("emprior.training.columns.judge", judged)
+    recipe = columns_recipe(output={"validate_every": 2, "checkpoint": 2})
+    outcome = train(recipe, tmp_path / "run", data=scenes)
+    assert (outcome.status, outcome.step) == ("diverged", 6)
+    assert "at update 6: held_out_maps_loss is 0.03, and was 0.01" in outcome.message
+    assert "000000004.safetensors" in outcome.message
+    assert not list((tmp_path / "run" / "checkpoints").glob("000000006*"))

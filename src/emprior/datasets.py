@@ -128,6 +128,7 @@ class Dataset:
     manifest: dict[str, Any]
     structures: tuple[int, ...]
     _groups: dict[int, Any] = field(default_factory=dict, repr=False)
+    _held: dict[int, Structure] = field(default_factory=dict, repr=False)  # the last one read
 
     channels = 1
     shown = (0.2, 0.7)
@@ -287,8 +288,13 @@ class Dataset:
 
     def structure(self, number: int) -> Structure:
         """Return a structure by its number."""
-        group = self._group(number)
-        return Structure(group["positions"][:], group["numbers"][:], group.attrs["cell"])
+        held = self._held.get(number)
+        if held is None:
+            group = self._group(number)
+            held = Structure(group["positions"][:], group["numbers"][:], group.attrs["cell"])
+            self._held.clear()
+            self._held[number] = held
+        return held
 
     def atoms(self, i: int, margin: float = 0.0) -> AtomsInImage:
         """Return the atoms that an image shows, projected along its tilted beam.

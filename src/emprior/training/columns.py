@@ -79,7 +79,7 @@ class Columns:
         )
         train, held_out = data.split(recipe.data.held_out, rng)
         self.source, self.held_out = (
-            ExampleSource(part, network.elements, recipe.data.crop, recipe.noise)
+            ExampleSource(part, network.elements, recipe.data.crop, recipe.noise, device)
             for part in (train, held_out)
         )
         self._judged = self.held_out.draw(_JUDGED, rng, Poisson().averaged(recipe.noise.pooling**2))
@@ -125,7 +125,6 @@ class Columns:
         rate = self.settings.rate * schedule(seen // self.settings.batch, used, self.settings.flat)
         for group in self.adam.param_groups:
             group["lr"] = rate
-        batch = batch.to(self.device)
         maps_loss, optics_loss = losses(*self._told(batch), batch)
         self.adam.zero_grad()
         (_MAPS * maps_loss + _OPTICS * optics_loss).backward()
@@ -149,7 +148,7 @@ class Columns:
         Where this is to stop the training, others are inverted too.
         """
         assert isinstance(prior, ColumnEncoder)
-        figures = judge(prior, self._judged.to(self.device))
+        figures = judge(prior, self._judged)
         if self._inverted is None:
             return figures
         pooling = self.recipe.noise.pooling
@@ -169,7 +168,7 @@ class Columns:
         examples = self.source.draw(_SHOWN, rng)
         densities = examples.maps[:, : len(self.source.elements)]
         shown = [examples.frame * examples.seen, *densities.unbind(1)]
-        return np.stack([images.numpy() for images in shown])
+        return np.stack([images.cpu().numpy() for images in shown])
 
     @torch.no_grad()
     def picture(self, prior: Stored, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -178,11 +177,11 @@ class Columns:
         frames = self._judged.frame[:_SHOWN, RING:-RING, RING:-RING]
         drawn = []
         for frame, deviation in zip(frames, self._judged.deviation, strict=False):
-            guess = prior.guess(prior.look(frame.to(self.device), float(deviation)))
+            guess = prior.guess(prior.look(frame, float(deviation)))
             generator = prior.generator(guess.scene, *frame.shape)
-            image = generator(frame.new_zeros(1, generator.latent_dim).to(self.device))[0, 0]
-            drawn.append(image[RING:-RING, RING:-RING].cpu())
-        return np.stack([frames.numpy(), torch.stack(drawn).numpy()])
+            image = generator(frame.new_zeros(1, generator.latent_dim))[0, 0]
+            drawn.append(image[RING:-RING, RING:-RING])
+        return np.stack([images.cpu().numpy() for images in (frames, torch.stack(drawn))])
 
 
 def _inverted(

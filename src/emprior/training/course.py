@@ -5,6 +5,9 @@ another share, `Stop.patience`) is less than 0.1 dB (`Stop.gain_db`) above the b
 the learning rate is to fall, it falls then, for as long a share of the training as the recipe
 says; where it is constant, the training ends. All of this follows from the log alone, so that a
 resumed training ends where an uninterrupted one would have.
+
+A training has collapsed where a loss of held-out data is twice the least so far: at too high a
+rate a network may fall into giving the same answer to everything, and does not come back.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from emprior.training.heldout import PSNR
 from emprior.training.recipe import TrainingRecipe
 
 _LEAST = 3  # judgements in the last share, or a plateau could be chance
+_COLLAPSED = 2.0  # times the least loss
 
 
 class Course:
@@ -35,9 +39,15 @@ class Course:
         self._best: dict[str, float] = {}  # PSNR by noise
         self.end: int | None = None
         """Images after which to end, once the plateau is reached."""
+        self.collapsed: str | None = None
+        """What says that the training has collapsed, in words."""
+        self._least: dict[str, float] = {}  # loss by name
 
     def add(self, line: Mapping[str, Any]) -> bool:
         """Read the next line of the log; return whether it is of the best state so far."""
+        for key in line:
+            if key.startswith("held_out") and key.endswith("loss"):
+                self._follow(key, line[key])
         scores = {key[len(PSNR) + 1 :]: line[key] for key in line if key.startswith(PSNR)}
         if self.rule is None or not scores:
             return False
@@ -81,6 +91,11 @@ class Course:
     def judged(self, images: int) -> bool:
         """Return whether the state after so many images was judged."""
         return bool(self._judged) and self._judged[-1][0] == images
+
+    def _follow(self, name: str, loss: float) -> None:
+        least = self._least[name] = min(loss, self._least.get(name, loss))
+        if 0 < _COLLAPSED * least < loss:  # of what may be negative, twice means nothing
+            self.collapsed = f"{name} is {loss:.3g}, and was {least:.3g}"
 
     def _on_plateau(self, images: int) -> bool:
         assert self.rule is not None

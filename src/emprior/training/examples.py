@@ -1,12 +1,13 @@
 """Examples for an encoder of columns: noisy frames, and what is in them.
 
 Each is a random crop of a clean image. Part of its rim is hidden but still asked for, its exposure
-is a little off, and its noise is of any family and level.
+is a little off, and its noise is of any family and level. What is large is computed where the
+encoder is trained.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from emprior.errors import RecipeError
 from emprior.generators.columns import Element
 from emprior.generators.encoder import SPREAD
 from emprior.generators.guess import OPTICS, RING
-from emprior.noise import ClippedPoisson, Gaussian, NoiseModel, Poisson
+from emprior.noise import ClippedPoisson, NoiseModel
 from emprior.specimen import TYPICAL_MEAN
 from emprior.training.columns_recipe import NoiseRange
 
@@ -26,7 +27,7 @@ _POISSON, _CLIPPED = 0.45, 0.15  # shares of the noise families; the rest is Gau
 _UNSEEN = 0.75  # probability that one side of a frame is hidden
 _UNIT, _ORIGIN = 0.06, 0.01  # deviations of the exposure from the right one
 _REACH = 6  # pixels at which the bump of a column has faded
-_MIDDLE, _SCALE = np.array(list(OPTICS.values())).T
+_MIDDLE, _SCALE = np.array(list(OPTICS.values()), np.float32).T
 
 Floats = NDArray[np.float32]
 
@@ -41,18 +42,15 @@ class Examples(NamedTuple):
     optics: Tensor
     """(B, 8), in the units of `OPTICS`."""
 
-    def to(self, device: torch.device) -> Self:
-        """Return the batch on a device."""
-        return type(self)(*(tensor.to(device) for tensor in self))
-
 
 class _Truth(NamedTuple):
     """What one image shows."""
 
-    rows: Floats
-    columns: Floats
+    points: Floats
+    """(M, 2), row and column of each column of atoms."""
     element: NDArray[np.intp]
-    atoms: Floats  # in units of the element's typical number
+    atoms: Floats
+    """In units of the element's typical number."""
     optics: dict[str, float]
 
 
@@ -67,12 +65,20 @@ class ExampleSource:
     crop : int
         Pixels along each side.
     noise : NoiseRange
+    device : torch.device
+        Where the examples are to be.
     """
 
     def __init__(
-        self, data: Dataset, elements: tuple[Element, ...], crop: int, noise: NoiseRange
+        self,
+        data: Dataset,
+        elements: tuple[Element, ...],
+        crop: int,
+        noise: NoiseRange,
+        device: torch.device,
     ) -> None:
         self.data, self.elements, self.crop, self.noise = data, elements, crop, noise
+        self.device = device
         self._truths: dict[int, _Truth] = {}  # reading them anew would take longer than the rest
 
     def draw(self, n: int, rng: np.random.Generator, noise: NoiseModel | None = None) -> Examples:
@@ -90,29 +96,33 @@ class ExampleSource:
         RecipeError
             If an image shows an element that is not among `elements`.
         """
-        size = self.crop
-        crops = self.data.crops(n, (size, size), rng)
-        frames, seen = np.empty((2, n, size, size), np.float32)
-        maps = np.empty((n, 2 * len(self.elements), size, size), np.float32)
-        deviations, optics = np.empty(n, np.float32), np.empty((n, len(OPTICS)), np.float32)
-        for k, (clean, i, corner) in enumerate(
-            zip(crops.images[:, 0], crops.index, crops.corner, strict=True)
-        ):
-            truth = self._truth(int(i))
-            unit, origin = np.exp(_UNIT * rng.standard_normal()), _ORIGIN * rng.standard_normal()
-            if noise is None:
-                noisy, deviation = corrupt(clean, self.noise, rng)
-            else:
-                noisy, deviation = noise.sample(clean, rng), _deviation(noise)
-            frames[k], deviations[k] = unit * noisy + origin, unit * deviation
-            seen[k] = _window(size, rng)
-            maps[k] = self._maps(truth, *corner)
-            numbers = {**truth.optics, "unit": unit, "origin": origin}
-            if rng.random() < 0.5:
-                for array in (frames[k], seen[k], maps[k]):
-                    array[:] = array[..., ::-1].copy()
-            optics[k] = ([numbers[name] for name in OPTICS] - _MIDDLE) / _SCALE
-        return Examples(*map(torch.from_numpy, (frames, seen, deviations, maps, optics)))
+        crops = self.data.crops(n, (self.crop, self.crop), rng)
+        truths = [self._truth(int(i)) for i in crops.index]
+        numbers = {name: [truth.optics[name] for truth in truths] for name in truths[0].optics}
+        numbers["unit"] = np.exp(_UNIT * rng.standard_normal(n)).tolist()
+        numbers["origin"] = (_ORIGIN * rng.standard_normal(n)).tolist()
+        told = np.array([numbers[name] for name in OPTICS], np.float32).T
+        unit, origin = (
+            self._there(np.array(numbers[name], np.float32)) for name in ("unit", "origin")
+        )
+        clean = crops.images[:, 0]
+        if noise is None:
+            noisy, deviation = corrupt(self._there(clean), self.noise, rng)
+        else:
+            noisy = self._there(noise.sample(clean, rng).astype(np.float32))
+            deviation = noisy.new_full((n,), _deviation(noise))
+        frame = unit[:, None, None] * noisy + origin[:, None, None]
+        seen, maps = self._there(_windows(n, self.crop, rng)), self._maps(truths, crops.corner)
+        # A specimen may lie either way up, and be seen from either side.
+        for axis in (-2, -1):
+            mirrored = self._there(rng.random(n) < 0.5)[:, None, None]
+            frame = torch.where(mirrored, frame.flip(axis), frame)
+            seen = torch.where(mirrored, seen.flip(axis), seen)
+            maps = torch.where(mirrored[:, None], maps.flip(axis), maps)
+        return Examples(frame, seen, unit * deviation, maps, self._there((told - _MIDDLE) / _SCALE))
+
+    def _there(self, array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
 
     def _truth(self, i: int) -> _Truth:
         if i not in self._truths:
@@ -132,8 +142,7 @@ class ExampleSource:
             z = structure.positions[np.isin(structure.numbers, standing), 2]
             tilt_columns, tilt_rows = np.abs(np.tan(self.data.tilt(i)))
             self._truths[i] = _Truth(
-                columns.rows.astype(np.float32),
-                columns.columns.astype(np.float32),
+                np.stack([columns.rows, columns.columns], 1).astype(np.float32),
                 element,
                 (columns.counts / typical[element]).astype(np.float32),
                 {
@@ -147,66 +156,78 @@ class ExampleSource:
             )
         return self._truths[i]
 
-    def _maps(self, truth: _Truth, row: int, column: int) -> Floats:
-        """Return the density maps of a crop, (2E, H, W)."""
-        size, E = self.crop, len(self.elements)
-        rows, columns = truth.rows - row, truth.columns - column
-        near = (np.abs(np.stack([rows, columns]) - size / 2) < size / 2 + _REACH).all(0)
-        rows, columns = rows[near], columns[near]
-        # Bumps are cut to stamps, which are added up on a canvas with room for those at its rim.
-        offsets, side = np.arange(-_REACH, _REACH + 1), size + 4 * _REACH + 1
-        r, c = (np.rint(x).astype(np.intp)[:, None] + offsets for x in (rows, columns))
-        along_r, along_c = (
-            np.exp(-((at - x[:, None]) ** 2) / np.float32(2 * SPREAD**2))
-            for at, x in ((r, rows), (c, columns))
-        )
-        stamps = along_r[:, :, None] * along_c[:, None, :]
-        line = truth.element[near, None] * side + r + 2 * _REACH
-        index = (line[:, :, None] * side + c[:, None, :] + 2 * _REACH).ravel()
-        maps = [
-            np.bincount(index, weights.ravel(), E * side * side).reshape(E, side, side)
-            for weights in (stamps, truth.atoms[near, None, None] * stamps)
-        ]
-        inside = slice(2 * _REACH, 2 * _REACH + size)
-        return np.concatenate(maps)[:, inside, inside].astype(np.float32)
+    def _maps(self, truths: list[_Truth], corners: NDArray[np.intp]) -> Tensor:
+        """Return the density maps of crops, (n, 2E, H, W)."""
+        n, E, size = len(truths), len(self.elements), self.crop
+        near = []
+        for truth, corner in zip(truths, corners, strict=True):
+            points = truth.points - corner.astype(np.float32)
+            inside = (np.abs(points - size / 2) < size / 2 + _REACH).all(1)
+            near.append((points[inside], truth.element[inside], truth.atoms[inside]))
+        most = max(len(points) for points, _, _ in near)
+        where = np.zeros((n, most, 2), np.float32)
+        weight = np.zeros((n, 2, E, most), np.float32)  # none where there is no column
+        for k, (points, element, atoms) in enumerate(near):
+            some = np.arange(len(points))
+            where[k, some] = points
+            weight[k, 0, element, some], weight[k, 1, element, some] = 1, atoms
+        # A bump is a product of one along rows and one along columns; so is a sum of them.
+        offset = torch.arange(size, device=self.device) - self._there(where)[..., None]
+        along_r, along_c = torch.exp(-(offset**2) / (2 * SPREAD**2)).unbind(2)
+        weighted = self._there(weight).flatten(1, 2)[..., None] * along_r[:, None]
+        return weighted.mT @ along_c[:, None]
 
 
-def corrupt(clean: Floats, noise: NoiseRange, rng: np.random.Generator) -> tuple[Floats, float]:
-    """Return unbiased means of noisy detector pixels, and their typical deviation.
+def corrupt(clean: Tensor, noise: NoiseRange, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Return unbiased means of noisy detector pixels, (n, H, W), and their typical deviation, (n,).
 
     Parameters
     ----------
-    clean : (H, W) ndarray
+    clean : (n, H, W) Tensor
     noise : NoiseRange
     rng : numpy.random.Generator
-        Draws the noise, its family and its level.
+        Draws the noise, its family and its level, for each image others.
     """
-    family = rng.random()
-    if family < _POISSON:
-        model: NoiseModel = Poisson(1 / _log_uniform(noise.dose, rng)).averaged(noise.pooling**2)
-    elif family < _POISSON + _CLIPPED:
-        # Each detector pixel is hit or not, so the number of hits is binomial.
-        single, pixels = ClippedPoisson(), noise.pooling**2
-        hits = rng.binomial(pixels, np.clip(single.mean(clean), 0, 1))
-        # Where all are hit, half a miss stands for the mean rate that cannot be told.
-        rate = -np.log1p(-np.minimum(hits, pixels - 0.5) / pixels)
-        return rate.astype(np.float32), _deviation(single) / noise.pooling
-    else:
-        model = Gaussian(_log_uniform(noise.sigma, rng)).averaged(noise.pooling**2)
-    return model.sample(clean, rng), _deviation(model)
+    n, pixels = len(clean), noise.pooling**2
+    generator = torch.Generator(clean.device).manual_seed(int(rng.integers(2**63)))
+    family = rng.random(n)
+    dose, sigma = _log_uniform(noise.dose, n, rng), _log_uniform(noise.sigma, n, rng)
+    noisy, deviation = torch.empty_like(clean), np.empty(n, np.float32)
+
+    counted = family < _POISSON
+    scale = torch.from_numpy(pixels * dose[counted]).to(clean)[:, None, None]
+    noisy[counted] = torch.poisson(scale * clean[counted], generator) / scale
+    deviation[counted] = np.sqrt(TYPICAL_MEAN / (pixels * dose[counted]))
+
+    clipped = (family >= _POISSON) & (family < _POISSON + _CLIPPED)
+    # Each detector pixel is hit or not, so the number of hits is binomial.
+    chance = -torch.expm1(-clean[clipped])
+    hits = torch.binomial(torch.full_like(chance, pixels), chance, generator)
+    # Where all are hit, half a miss stands for the mean rate that cannot be told.
+    noisy[clipped] = -torch.log1p(-hits.clamp(max=pixels - 0.5) / pixels)
+    deviation[clipped] = _deviation(ClippedPoisson()) / noise.pooling
+
+    normal = family >= _POISSON + _CLIPPED
+    spread = sigma[normal] / noise.pooling
+    drawn = torch.randn(clean[normal].shape, generator=generator, device=clean.device)
+    noisy[normal] = clean[normal] + torch.from_numpy(spread).to(clean)[:, None, None] * drawn
+    deviation[normal] = spread
+    return noisy, torch.from_numpy(deviation).to(clean.device)
 
 
 def _deviation(model: NoiseModel) -> float:
     return float(model.fisher(np.array(TYPICAL_MEAN)) ** -0.5)
 
 
-def _log_uniform(bounds: tuple[float, float], rng: np.random.Generator) -> float:
-    return float(np.exp(rng.uniform(*np.log(bounds))))
+def _log_uniform(bounds: tuple[float, float], n: int, rng: np.random.Generator) -> Floats:
+    low, high = np.log(bounds)
+    return np.exp(rng.uniform(low, high, n)).astype(np.float32)
 
 
-def _window(size: int, rng: np.random.Generator) -> Floats:
-    """Return 1 where a frame is seen; `RING` is hidden at some of its sides."""
-    top, bottom, left, right = np.where(rng.random(4) < _UNSEEN, RING, 0)
-    seen = np.zeros((size, size), np.float32)
-    seen[top : size - bottom, left : size - right] = 1
+def _windows(n: int, size: int, rng: np.random.Generator) -> Floats:
+    """Return 1 where frames are seen, (n, H, W); `RING` is hidden at some of their sides."""
+    sides = np.where(rng.random((n, 4)) < _UNSEEN, RING, 0)
+    seen = np.zeros((n, size, size), np.float32)
+    for one, (top, bottom, left, right) in zip(seen, sides, strict=True):
+        one[top : size - bottom, left : size - right] = 1
     return seen

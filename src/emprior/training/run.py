@@ -262,6 +262,8 @@ class _Run:
         best = False
         if every and self.step % every == 0:
             best = self._judge(figures)
+            if self.course.collapsed:
+                return False, None
         else:
             self._log(figures)
         if self.step % output.samples == 0:
@@ -341,11 +343,12 @@ class _Run:
 
     def _diverged(self) -> Outcome:
         kept = checkpoint.newest(self.path / "checkpoints")
+        collapsed = self.course.collapsed
         return self._outcome(
             "diverged",
-            f"The training diverged at update {self.step + 1}: a loss or weight is NaN or "
-            f"infinite. The last good checkpoint is {kept.name if kept else 'none'}; begin a new "
-            "run with lower learning rates.",
+            f"The training diverged at update {self.step if collapsed else self.step + 1}: "
+            f"{collapsed or 'a loss or weight is NaN or infinite'}. The last good checkpoint is "
+            f"{kept.name if kept else 'none'}; begin a new run with lower learning rates.",
         )
 
     def _outcome(
