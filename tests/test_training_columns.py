@@ -303,11 +303,11 @@ def straight(data, tmp_path_factory):
 
 def test_it_learns_where_columns_are(data, tmp_path):
     recipe = _recipe(
-        images=1600,
+        images=2000,
         network={"widths": [16, 16, 16]},
         optimisation={"rate": 3e-3},
-        noise={"dose": [60.0, 600.0], "sigma": [0.004, 0.04]},
-        output={"validate_every": 100, "samples": 1000, "checkpoint": 1000},
+        noise={"pooling": 8, "dose": [0.5, 60.0], "sigma": [0.04, 1.0]},
+        output={"validate_every": 125, "samples": 1000, "checkpoint": 1000},
     )
     outcome = train(recipe, tmp_path / "run", data=data)
     lines = read_log(tmp_path / "run")

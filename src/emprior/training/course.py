@@ -22,6 +22,7 @@ from emprior.training.recipe import TrainingRecipe
 
 _LEAST = 3  # judgements in the last share, or a plateau could be chance
 _COLLAPSED = 2.0  # times the least loss
+_NEVER_NEGATIVE = ("held_out_maps_loss", "held_out_loss")  # of others twice means nothing
 
 
 class Course:
@@ -45,8 +46,8 @@ class Course:
 
     def add(self, line: Mapping[str, Any]) -> bool:
         """Read the next line of the log; return whether it is of the best state so far."""
-        for key in line:
-            if key.startswith("held_out") and key.endswith("loss"):
+        for key in _NEVER_NEGATIVE:
+            if key in line:
                 self._follow(key, line[key])
         scores = {key[len(PSNR) + 1 :]: line[key] for key in line if key.startswith(PSNR)}
         if self.rule is None or not scores:
@@ -94,7 +95,7 @@ class Course:
 
     def _follow(self, name: str, loss: float) -> None:
         least = self._least[name] = min(loss, self._least.get(name, loss))
-        if 0 < _COLLAPSED * least < loss:  # of what may be negative, twice means nothing
+        if loss > _COLLAPSED * least:
             self.collapsed = f"{name} is {loss:.3g}, and was {least:.3g}"
 
     def _on_plateau(self, images: int) -> bool:
