@@ -52,7 +52,9 @@ def main() -> None:
                 answer, fits = Prior().fit(noisy, noise, rng)
                 scores.append(psnr(answer.image, clean, data_range=1))
                 # Images turn anticlockwise, frames are turned back clockwise.
-                seen += abs((fits[0].pose.turn - turn + 180) % 360 - 180) < NEAR
+                seen += (
+                    abs((fits[0].pose.turn - turn + 90) % 180 - 90) < NEAR
+                )  # half a turn is none
             cells.append(f"{np.median(scores):.1f} ({min(scores):.1f})")
         cells.append(f"{seen} of {len(TURNS) * len(frames)}")
         lines.append(f"| {label} | {' | '.join(cells)} |")

@@ -51,6 +51,7 @@ def scene(shape=(40, 48), margin=8, dtype=torch.float32, **changes) -> Scene:
         "columns": tensor(columns),
         "element": torch.tensor(element),
         "counts": tensor(counts),
+        "layer": torch.tensor(element),
         "position_sd": tensor([0.08] * len(rows)),
         "defocus": tensor(70.0),
         "thickness": tensor(35.0),

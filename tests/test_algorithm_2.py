@@ -42,6 +42,6 @@ def test_equal_seeds_give_equal_images(denoiser):
 
 
 def test_a_prior_that_is_no_generator_is_refused():
-    with pytest.raises(WeightsError, match="columns") as caught:
-        _denoised(AlgorithmTwo("columns"), Gaussian(0.1))
+    with pytest.raises(WeightsError, match="pt-ceria") as caught:
+        _denoised(AlgorithmTwo("pt-ceria"), Gaussian(0.1))
     assert "--prior gan" in str(caught.value)

@@ -63,7 +63,7 @@ def search(problem: LatentProblem, generator: ColumnGenerator, steps: int = 16) 
 def test_shape_scale_and_prior_are_those_of_every_generator(generator, rng):
     z = generator.sample_latent(3, rng)
     M = len(generator.scene.rows)
-    assert z.shape == (3, 12 + 3 * M + 6)
+    assert z.shape == (3, 12 + 3 * M + 3 + 6)  # three layers
     images = generator(z)
     assert images.shape == (3, 1, 40, 48)
     assert images.dtype == F64
@@ -78,7 +78,7 @@ def test_latent_zero_is_the_scene(generator):
     found = generator.at(torch.zeros(2, generator.latent_dim, dtype=F64))
     for name, value in vars(generator.scene).items():
         part = getattr(found, name)
-        if name in ("element", "position_sd"):
+        if name in ("element", "layer", "position_sd"):
             assert part is value
         else:
             torch.testing.assert_close(part, value.expand(2, *value.shape))
@@ -105,11 +105,25 @@ def test_each_latent_number_moves_what_it_says(generator):
         (stretched.rows[0] - given.rows)[through], 0.005 * (given.rows - 20)[through]
     )
     torch.testing.assert_close(stretched.columns[0], given.columns)
-    # One column by itself, by its own deviation in Å.
-    moved = at(12 + 2).rows[0] - given.rows
-    assert moved.nonzero().tolist() == [[2]]
-    assert float(moved[2]) * PIXEL_SIZE == pytest.approx(0.08)
-    assert (at(12 + M + 1).columns[0] - given.columns).nonzero().tolist() == [[1]]
+    # One column by itself; along the tilt also as far as its atoms may lie higher than others.
+    for place, height_sd in ((2, 1.7), (M - 1, 0.2 if int(given.element[-1]) == 1 else 0.85)):
+        moved = [
+            torch.stack([at(index).rows - given.rows, at(index).columns - given.columns])[:, 0]
+            for index in (12 + place, 12 + M + place)
+        ]
+        for move in moved:
+            assert move.any(0).nonzero().tolist() == [[place]]
+        deviation = PIXEL_SIZE * torch.stack([move[:, place] for move in moved], 1)
+        expected = 0.08**2 * torch.eye(2) + height_sd**2 * torch.outer(given.tilt, given.tilt)
+        torch.testing.assert_close(deviation @ deviation.T, expected.double(), rtol=1e-3, atol=1e-9)
+    # All columns of a layer, as far as atoms 1 Å higher are displaced.
+    for layer in range(3):
+        higher, own = at(12 + 3 * M + layer), given.layer == layer
+        for moved, tilt in (
+            (higher.rows[0] - given.rows, given.tilt[0]),
+            (higher.columns[0] - given.columns, given.tilt[1]),
+        ):
+            torch.testing.assert_close(moved, own * tilt / PIXEL_SIZE)
     ratio = at(12 + 2 * M + 3).counts[0] / given.counts
     assert float(ratio[3]) == pytest.approx(math.exp(0.35))
     assert float(ratio.sum()) == pytest.approx(M - 1 + math.exp(0.35))
@@ -118,7 +132,7 @@ def test_each_latent_number_moves_what_it_says(generator):
         changed = {
             field
             for field in ("defocus", "tilt", "centre", "thickness", "blur")
-            if not torch.equal(getattr(at(12 + 3 * M + k), field)[0], getattr(given, field))
+            if not torch.equal(getattr(at(12 + 3 * M + 3 + k), field)[0], getattr(given, field))
         }
         assert changed == {name}
 
@@ -217,6 +231,7 @@ def test_a_scene_is_drawn_as_the_simulation_draws_its_atoms(tilt):
         columns=cols,
         element=torch.tensor([NUMBERS.index(number) for *_, number, _ in columns]),
         counts=torch.tensor([float(count or 1) for *_, count in columns], dtype=F64),
+        layer=torch.full((4,), -1),
         position_sd=torch.full((4,), 0.1, dtype=F64),
         defocus=torch.tensor(70.0, dtype=F64),
         thickness=torch.tensor(thickness, dtype=F64),
@@ -327,7 +342,7 @@ def empty(dtype: torch.dtype = torch.float32) -> ColumnGenerator:
     given = scene(dtype=dtype)
     none = {
         name: getattr(given, name)[:0]
-        for name in ("rows", "columns", "element", "counts", "position_sd")
+        for name in ("rows", "columns", "element", "counts", "layer", "position_sd")
     }
     return column_generator(dtype=dtype, **none)
 

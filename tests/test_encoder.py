@@ -195,11 +195,16 @@ def test_columns_of_a_crystal_are_put_on_their_lattice(encoder, rng):
     nearest = apart.min(1)
     assert np.sqrt(np.mean(nearest**2)) < 0.6 * np.sqrt(np.mean((jitter**2).sum(1)))
     assert bool((scene.position_sd < 0.1).all())
+    # Every other one along both vectors is of one layer.
+    alike = scene.layer[:, None] == scene.layer
+    along, across = np.unravel_index(apart.argmin(1), (5, 5))
+    np.testing.assert_array_equal(alike, np.subtract.outer(along + across, along + across) % 2 == 0)
     # A few columns are no crystal: they stay where they were seen, and may move further.
     maps = torch.cat([bumps((H, W), points[:3]), bumps((H, W), points[:3])])
     few = guessed(telling(encoder, maps), torch.full((48, 48), 0.45)).scene
     np.testing.assert_allclose(few.rows, [point[0] for point in points[:3]], atol=0.05)
     assert bool((few.position_sd > 0.1).all())
+    assert bool((few.layer == -1).all())
 
 
 # peaks -----------------------------------------------------------------------------------------

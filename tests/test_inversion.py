@@ -270,21 +270,27 @@ def test_a_diagonal_of_the_right_scale_spares_iterations(rng) -> None:
     assert left_over(scale**2) < 0.1 * left_over(torch.ones_like(scale))
 
 
-def test_a_search_that_is_told_the_precision_takes_few_steps(rng) -> None:
+def test_a_search_that_is_told_the_precision_takes_few_steps() -> None:
     scenes = column_generator(shape=(32, 40), dtype=torch.float64)
     blank = LatentProblem(scenes, Gaussian(0.01), torch.zeros(1, 32, 40).double())
-    truth = 0.3 * blank.sample(1, rng)
-    problem = LatentProblem(scenes, Gaussian(0.01), blank.image(truth)[:, 0])
-    start = truth + 0.1 * blank.sample(1, rng)
 
-    def left(known: torch.Tensor | None) -> float:
+    def left(problem: LatentProblem, start: torch.Tensor, known: torch.Tensor | None) -> float:
         solver = GaussNewton(iterations=2, precision=known)
         search = Search(GivenStart(start), (Stage(solver, 2),))
-        return float(invert(problem, search, rng).value - problem.value(truth)) * problem.pixels
+        return float(invert(problem, search, np.random.default_rng(0)).value) * problem.pixels
 
-    told = precision(problem, start[:, 0])
-    assert left(told) < 0.5 * left(None)
-    assert left(-told) == left(torch.full_like(told, torch.nan)) == left(None)  # of no use
+    shares = []
+    for seed in range(5):  # where slices meet derivatives jump, and precisions are of less use
+        rng = np.random.default_rng(seed)
+        truth = 0.3 * blank.sample(1, rng)
+        problem = LatentProblem(scenes, Gaussian(0.01), blank.image(truth)[:, 0])
+        start = truth + 0.1 * blank.sample(1, rng)
+        told, least = precision(problem, start[:, 0]), float(problem.value(truth)) * problem.pixels
+        without = left(problem, start, None)
+        shares.append((left(problem, start, told) - least) / (without - least))
+        for useless in (-told, torch.full_like(told, torch.nan)):
+            assert left(problem, start, useless) == without
+    assert np.median(shares) < 0.5
 
 
 def test_same_generator_state_same_result(generator) -> None:

@@ -444,7 +444,7 @@ def test_between_turns_that_the_encoder_doubts_the_data_decide(
     def posed(network, micrograph, noise, pitch, thorough=True, turn=None):
         at = 70.0 if thorough else 0.0
         (found,) = pose(network, micrograph, noise, pitch, turn=at)
-        unit = found.exposure.unit * (3.0 if at == wrong else 1.0)
+        unit = found.exposure.unit * (10.0 if at == wrong else 1.0)
         exposure = dataclasses.replace(found.exposure, unit=unit)
         return [dataclasses.replace(found, exposure=exposure, doubt=doubt)]
 

@@ -56,6 +56,7 @@ def test_a_column_is_told_where_the_image_shows_it(shape, fine):
         "columns": torch.tensor([26.8]).double(),
         "element": torch.tensor([0]),
         "counts": torch.tensor([6.0]).double(),
+        "layer": torch.tensor([-1]),
         "position_sd": torch.tensor([0.08]).double(),
         "tilt": torch.zeros(2).double(),
     }
@@ -220,6 +221,7 @@ def test_overlapping_windows_count_each_column_once(rng, disagreement):
             columns=torch.from_numpy(on_grid[near, 1]),
             element=torch.zeros(M, dtype=torch.long),
             counts=torch.full((M,), 5.0).double(),
+            layer=torch.full((M,), -1),
             position_sd=torch.full((M,), 0.08).double(),
             defocus=torch.tensor(70.0 + tile.rows.start).double(),
         )

@@ -136,6 +136,8 @@ class Prior(Denoiser):
                 fit = Fit(posed, posed.first_sight(posed.problem(*frame)[0]))
                 statuses += ["not searched"]
             progress(1.0)
+            if len(poses) > 1:  # that of many windows would fill the memory
+                fit = replace(fit, precision=None)
             fits.append(fit)
             posed, latent = fit.pose, fit.latent
             problem, full = posed.problem(*frame)
@@ -190,7 +192,7 @@ class Prior(Denoiser):
         poses = pose(stored, *frame, searched, self.turn)
         middle = len(poses) // 2
         turned = poses[middle]
-        if self.turn is None and turned.turn % 180 and (turned.doubt or 0) > SURE:
+        if self.turn is None and turned.turn and (turned.doubt or 0) > SURE:
             along = pose(stored, *frame, thorough=False)
             if _explained(along[middle], frame, rng) > _explained(turned, frame, rng):
                 return along

@@ -20,6 +20,8 @@ from emprior.generators.multislice import Multislice
 _SHIFT, _STRAIN = 0.3, 0.005  # Å and relative: of a lattice as a whole
 _DEFOCUS, _TILT, _CENTRE, _THICKNESS, _BLUR = 40.0, 0.035, 5.0, 6.0, 0.05  # Å, rad, Å, Å, Å
 _THIN, _FINE = 10, 1.2  # slices and fineness that are enough for any image
+_LAYER = 1.0  # Å, how far the columns of a layer may begin from others
+_LIGHT = 20  # atomic number up to which single atoms may be missing from columns that reach through
 _OPTICS = 6  # latent numbers for them: defocus, two tilts, centre, thickness, blur
 
 
@@ -47,8 +49,20 @@ class Element:
 
     @property
     def count_sd(self) -> float:
-        """Prior standard deviation of the logarithm of one column's number of atoms."""
-        return 0.06 if self.through else 0.35
+        """Prior standard deviation of the logarithm of one column's number of atoms.
+
+        The heavy atoms of a crystal hold it together, light ones may be missing.
+        """
+        if not self.through:
+            return 0.35
+        return 0.06 if self.number <= _LIGHT else 0.02
+
+    @property
+    def height_sd(self) -> float:
+        """Prior standard deviation of the mean height of one column's atoms [Å]."""
+        if not self.through:
+            return 1.7
+        return 0.85 if self.number <= _LIGHT else 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +77,8 @@ class Scene:
         Which of the elements it is.
     counts : (M,) Tensor
         Atoms in it; of a column that reaches through, the share of its sites that are filled.
+    layer : (M,) Tensor of int
+        Columns of one layer have their atoms at like heights; −1 for those of none.
     position_sd : (M,) Tensor
         How far it may stand from there by itself [Å].
     defocus, thickness, centre, blur : Tensor
@@ -75,6 +91,7 @@ class Scene:
     columns: Tensor
     element: Tensor
     counts: Tensor
+    layer: Tensor
     position_sd: Tensor
     defocus: Tensor
     thickness: Tensor
@@ -88,8 +105,11 @@ class ColumnGenerator(Generator):
 
     The latent vector holds, in this order: for columns that reach through and for those that do
     not, a common shift (2) and strain (4); for each column its own shift along rows, along
-    columns, and the logarithm of its number of atoms; then defocus, tilt (2), centre, thickness
-    and blur.
+    columns, and the logarithm of its number of atoms; the height of each layer; then defocus,
+    tilt (2), centre, thickness and blur.
+
+    A column whose atoms lie higher by h than those of others appears displaced by h times the
+    tilt. So shifts along the tilt may be larger than those across it.
 
     Parameters
     ----------
@@ -103,12 +123,14 @@ class ColumnGenerator(Generator):
     through: Tensor
     spacing: Tensor
     count_sd: Tensor
+    height_sd: Tensor
 
     def __init__(self, scene: Scene, elements: tuple[Element, ...], multislice: Multislice) -> None:
         super().__init__()
         self.scene, self.elements, self.multislice = scene, elements, multislice
         self.image_shape, self.pixel_size = multislice.shape, multislice.pixel_size
-        self.latent_dim = 12 + 3 * len(scene.rows) + _OPTICS
+        self.layers = int(scene.layer.max()) + 1 if len(scene.layer) else 0
+        self.latent_dim = 12 + 3 * len(scene.rows) + self.layers + _OPTICS
 
         def each(values: list[float] | list[bool]) -> Tensor:
             kind = torch.bool if isinstance(values[0], bool) else scene.rows.dtype
@@ -117,6 +139,7 @@ class ColumnGenerator(Generator):
         self.register_buffer("through", each([element.through for element in elements]))
         self.register_buffer("spacing", each([element.spacing for element in elements]))
         self.register_buffer("count_sd", each([element.count_sd for element in elements]))
+        self.register_buffer("height_sd", each([element.height_sd for element in elements]))
 
     @property
     def optics(self) -> slice:
@@ -161,9 +184,12 @@ class ColumnGenerator(Generator):
             some = weight[self.through == bool(kind)].sum()
             lattices[kind, :2] = 3.0 * _SHIFT**2 * some
             lattices[kind, 2:] = 0.06 * _SHIFT**2 * some
+        # At a tilt of 0.03; columns of no layer come last.
+        layers = weight.new_zeros(self.layers + 1)
+        layers.index_add_(0, self.scene.layer % len(layers), 3.0 * (0.03 * _LAYER) ** 2 * weight)
         area = self.image_shape[0] * self.image_shape[1] / 160**2
         optics = area * weight.new_tensor([7.0, 28.0, 28.0, 0.3, 1.0, 1.7])
-        return torch.cat([lattices.flatten(), own, own, counts, optics])
+        return torch.cat([lattices.flatten(), own, own, counts, layers[:-1], optics])
 
     def evidence(self, z: Tensor, information: Tensor) -> Tensor:
         r"""Return by how much each column, (B, M), raises the posterior, in nats, roughly.
@@ -188,7 +214,7 @@ class ColumnGenerator(Generator):
         """Return the scenes of latent vectors (B, D); every field gains a leading axis B."""
         scene, pixel = self.scene, self.pixel_size
         B, M = len(z), len(scene.rows)
-        lattices, own, optics = z.split([12, 3 * M, _OPTICS], dim=1)
+        lattices, own, layers, optics = z.split([12, 3 * M, self.layers, _OPTICS], dim=1)
         lattice = lattices.view(B, 2, 6)[:, self.through.long()]  # (B, M, 6)
         own = own.view(B, 3, M)
         # Strain is about the middle of the field, so that it does not shift what it stretches.
@@ -196,20 +222,38 @@ class ColumnGenerator(Generator):
         from_middle = torch.stack([scene.rows - H / 2, scene.columns - W / 2], dim=-1)
         strained = (lattice[..., 2:].unflatten(-1, (2, 2)) @ from_middle[..., None])[..., 0]
         shift = _SHIFT / pixel * lattice[..., :2] + _STRAIN * strained
-        shift = shift + scene.position_sd[:, None] / pixel * own[:, :2].mT
+        tilt = scene.tilt + _TILT * optics[:, 1:3]
+        height = _LAYER * F.pad(layers, (0, 1))[:, scene.layer]  # the last is that of no layer
+        own_shift = self._own_shift(own[:, :2].mT, tilt) + height[..., None] * tilt[:, None]
+        shift = shift + own_shift / pixel
         return Scene(
             rows=scene.rows + shift[..., 0],
             columns=scene.columns + shift[..., 1],
             element=scene.element,
             counts=scene.counts * torch.exp(self.count_sd * own[:, 2]),
+            layer=scene.layer,
             position_sd=scene.position_sd,
             defocus=scene.defocus + _DEFOCUS * optics[:, 0],
-            tilt=scene.tilt + _TILT * optics[:, 1:3],
+            tilt=tilt,
             centre=scene.centre + _CENTRE * optics[:, 3],
             # Far outside the range of the simulation, waves are not worth propagating.
             thickness=(scene.thickness + _THICKNESS * optics[:, 4]).clamp(min=5.0),
             blur=(scene.blur + _BLUR * optics[:, 5]).clamp(min=0.2),
         )
+
+    def _own_shift(self, own: Tensor, tilt: Tensor) -> Tensor:
+        r"""Return by how much columns are displaced by themselves, (B, M, 2) [Å].
+
+        .. math:: s u + (\sqrt{s^2 + h^2 t^2} - s) (u \cdot e) e
+
+        of the latent numbers u, (B, M, 2), with the deviations s of position and h of height, and
+        the tilt t along e: its variance along the tilt is s² + h²t², across it s².
+        """
+        sd = self.scene.position_sd[:, None]
+        size = (tilt.square().sum(1) + 1e-8).sqrt()[:, None, None]  # (B, 1, 1), smooth at zero
+        along = tilt[:, None] / size
+        more = (sd**2 + (self.height_sd[:, None] * size) ** 2).sqrt() - sd
+        return sd * own + more * (own * along).sum(-1, keepdim=True) * along
 
     def exact(self) -> ColumnGenerator:
         """Return the same generator by thin slices and a fine wave, or this one if it is that.

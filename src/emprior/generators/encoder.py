@@ -98,6 +98,7 @@ class ColumnEncoder(Stored):
             columns=(torch.arange(E) + 0.5) * 32 / E,
             element=torch.arange(E),
             counts=number([1.0 if e.through else e.typical for e in self.elements]),
+            layer=torch.full((E,), -1),
             position_sd=torch.full((E,), ON_LATTICE),
             defocus=number(100.0),
             thickness=number(thickness),
@@ -197,21 +198,16 @@ class ColumnEncoder(Stored):
         frame : (h, w) Tensor
         deviation : float
         thorough : bool
-            Try any turn where there is doubt; else upside down alone.
+            Try any turn where there is doubt.
         """
-
-        def clearest(*turns: float) -> Look:
-            return min((self.look(frame, deviation, turn) for turn in turns), key=self.unclear)
-
-        best = clearest(0.0, 180.0)
+        best = self.look(frame, deviation)
         if thorough and self.doubt(best) > SURE:
-            # To compare all turns a square in the middle will do, but not to tell from the
-            # opposite one: crystals often look alike, and it is the rest that differs.
+            # To compare all turns a square in the middle will do.
             side = min(round(float(frame.shape[0] * frame.shape[1]) ** 0.5), _MIDDLE)
             square = (side, side)
             turn = upright(lambda t: self.unclear(self.look(frame, deviation, t, square, ring=0)))
-            if turn % 180:
-                turned_up = clearest(turn, (turn + 180) % 360)
+            if turn:
+                turned_up = self.look(frame, deviation, turn)
                 if self.unclear(turned_up) < _CLEARER * self.unclear(best):
                     best = turned_up
         return best, self.doubt(best)

@@ -16,8 +16,11 @@ from emprior.generators.turning import turning
 RING = 16
 """Pixels around the frame for which columns are guessed too, since they show inside it."""
 
-ON_LATTICE, OFF_LATTICE = 0.04, 0.15
-"""Prior standard deviation of a column's position about its lattice, or about its guess [Å]."""
+ON_LATTICE, OFF_LATTICE = 0.015, 0.15
+"""Prior standard deviation of a column's position about its lattice, or about its guess [Å].
+
+Besides what heights do in a tilted beam.
+"""
 
 _LEAST = 0.35  # density at which a column is taken up
 _NEAREST = 0.42  # of their spacing along the beam: columns of one element stand no nearer
@@ -112,7 +115,7 @@ def guess(look: Look, elements: Sequence[Element], pixel_size: float) -> Guess:
     typical = torch.tensor([e.typical for e in elements]).to(maps)[element]
     through = torch.tensor([e.through for e in elements]).to(maps.device)[element]
     counts = torch.where(through, 1.0, typical * (atoms / density).clamp(0.1, 2.0)) * share
-    sites, on_lattice = _snap(points, element, elements)
+    sites, layer = _snap(points, element, elements)
     thickness = optics["thickness"].clamp(min=15.0)
     signs = maps.new_tensor([(1, 1), (1, -1), (-1, 1), (-1, -1)])
     tilts = signs * torch.stack([optics["tilt_rows"], optics["tilt_columns"]]) @ matrix.T
@@ -121,7 +124,8 @@ def guess(look: Look, elements: Sequence[Element], pixel_size: float) -> Guess:
         columns=sites[:, 1],
         element=element,
         counts=counts,
-        position_sd=torch.where(on_lattice, ON_LATTICE, OFF_LATTICE).to(maps),
+        layer=layer,
+        position_sd=torch.where(layer < 0, OFF_LATTICE, ON_LATTICE).to(maps),
         defocus=optics["defocus"],
         thickness=thickness,
         centre=optics["centre"].clamp(0.1, 0.9) * thickness,
@@ -134,12 +138,12 @@ def guess(look: Look, elements: Sequence[Element], pixel_size: float) -> Guess:
 
 
 def _snap(points: Tensor, element: Tensor, elements: Sequence[Element]) -> tuple[Tensor, Tensor]:
-    """Move columns onto their crystal's lattice; return positions and which were moved.
+    """Move columns onto their crystal's lattice; return positions, and layers as a scene has them.
 
     Columns that reach through are one crystal, the others another; the first element of
     each shows the lattice best.
     """
-    sites, on_lattice = points.clone(), torch.zeros_like(element, dtype=torch.bool)
+    sites, layer = points.clone(), torch.full_like(element, -1)
     for through in (True, False):
         kinds = [i for i, e in enumerate(elements) if e.through == through]
         chosen = torch.isin(element, torch.tensor(kinds).to(element)) if kinds else None
@@ -151,8 +155,9 @@ def _snap(points: Tensor, element: Tensor, elements: Sequence[Element]) -> tuple
             continue
         fitted = lattice.fit(some, basis, of)
         sites[chosen] = torch.from_numpy(fitted.sites).to(points)
-        on_lattice[chosen] = torch.from_numpy(fitted.member >= 0).to(on_lattice)
-    return sites, on_lattice
+        layers = torch.from_numpy(fitted.layers()).to(layer)
+        layer[chosen] = torch.where(layers < 0, -1, layers + layer.max() + 1)
+    return sites, layer
 
 
 def log_deviation(optics: Tensor) -> Tensor:

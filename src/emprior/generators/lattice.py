@@ -30,11 +30,30 @@ class Lattice:
         Fitted position of each point; its own where it is on no lattice.
     member : (M,) int ndarray
         Which connected part each point belongs to; −1 for none.
+    cells : (M, 2) int ndarray
+        Basis vectors from some point of its part to each point.
     """
 
     basis: Floats
     sites: Floats
     member: NDArray[np.intp]
+    cells: NDArray[np.intp]
+
+    def layers(self) -> NDArray[np.intp]:
+        """Gather the points of each part that stand an even number of basis vectors apart.
+
+        In many crystals, such as fcc along [110], each step along a shortest vector leads to
+        columns that begin half the distance of their atoms higher, or lower.
+
+        Returns
+        -------
+        (M,) int ndarray
+            From 0; −1 for points of no part.
+        """
+        on, layers = self.member >= 0, np.full(len(self.member), -1)
+        keys = np.c_[self.member, self.cells.sum(1) % 2][on]
+        layers[on] = np.unique(keys, axis=0, return_inverse=True)[1].ravel()
+        return layers
 
 
 def basis_of(points: Floats) -> Floats | None:
@@ -112,12 +131,12 @@ def fit(points: Floats, basis: Floats, kinds: NDArray[np.intp]) -> Lattice:
             break
         member[stray] = -1
         sites[stray] = points[stray]
-    return Lattice(basis, sites, member)
+    return Lattice(basis, sites, member, cells)
 
 
 def _connect(
     points: Floats, basis: Floats, kinds: NDArray[np.intp]
-) -> tuple[NDArray[np.intp], Floats]:
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Walk from point to point by lattice vectors; return part and cell of each."""
     moves = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)])
     reach = _TOLERANCE * np.linalg.norm(basis, axis=1).min()
@@ -126,7 +145,7 @@ def _connect(
         list(zip(row[close].tolist(), moves[close], strict=True))
         for row, close in zip(near, distance < reach, strict=True)
     ]
-    member, cells = np.full(len(points), -1), np.zeros((len(points), 2))
+    member, cells = np.full(len(points), -1), np.zeros((len(points), 2), np.intp)
     part = 0
     for start in range(len(points)):
         if member[start] >= 0:

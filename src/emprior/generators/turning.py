@@ -1,4 +1,7 @@
-"""Which way up a frame is: encoders see frames as they were trained on, up to a few degrees."""
+"""How a frame is turned: encoders see frames as they were trained on, up to a few degrees.
+
+They were trained on either way up, so half a turn is none.
+"""
 
 from __future__ import annotations
 
@@ -24,16 +27,16 @@ def upright(unclear: Callable[[float], float]) -> float:
     Returns
     -------
     float
-        From 0 to 360; of equals the first, so that nothing is turned without a reason.
+        From 0 to 180; of equals the first, so that nothing is turned without a reason.
 
     Notes
     -----
     Wrong where a crystal looks alike at two turns and nothing else is seen of the specimen.
     """
-    seen = {turn: unclear(turn) for turn in np.arange(0, 360, _STEP).tolist()}
+    seen = {turn: unclear(turn) for turn in np.arange(0, 180, _STEP).tolist()}
     best = min(seen, key=lambda turn: seen[turn])
     least = seen[best]
-    if best % 180 == 0 or math.isinf(least):
+    if best == 0 or math.isinf(least):
         return best
     below, above = unclear(best - _FINE), unclear(best + _FINE)
     bend = below - 2 * least + above

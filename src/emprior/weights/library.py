@@ -13,7 +13,7 @@ from pathlib import Path
 from emprior.errors import OptionError, WeightsError
 from emprior.files import expanded, make_directory, replacing
 
-DEFAULT = "columns"
+DEFAULT = "pt-ceria"
 SUFFIX = ".safetensors"
 
 
