@@ -206,6 +206,12 @@ def test_noisy_frames_are_unbiased_and_their_deviation_is_told(rng):
     assert deviations.max() / deviations.min() > 20
 
 
+def test_what_is_a_little_below_zero_shows_no_electrons(rng):
+    noisy, deviations = corrupt(torch.full((60, 8, 8), -1e-3), NoiseRange(), rng)
+    assert bool(torch.isfinite(noisy).all())
+    assert bool((deviations > 0).all())
+
+
 def test_noise_is_of_the_families_that_denoising_assumes(rng):
     clean = torch.full((200, 20, 20), 0.44)
     noisy, deviations = corrupt(clean, NoiseRange(pooling=2), rng)

@@ -189,6 +189,7 @@ def corrupt(clean: Tensor, noise: NoiseRange, rng: np.random.Generator) -> tuple
         Draws the noise, its family and its level, for each image others.
     """
     n, pixels = len(clean), noise.pooling**2
+    rate = clean.clamp(min=0)  # splines and blurs may leave a little less
     generator = torch.Generator(clean.device).manual_seed(int(rng.integers(2**63)))
     family = rng.random(n)
     dose, sigma = _log_uniform(noise.dose, n, rng), _log_uniform(noise.sigma, n, rng)
@@ -196,12 +197,12 @@ def corrupt(clean: Tensor, noise: NoiseRange, rng: np.random.Generator) -> tuple
 
     counted = family < _POISSON
     scale = torch.from_numpy(pixels * dose[counted]).to(clean)[:, None, None]
-    noisy[counted] = torch.poisson(scale * clean[counted], generator) / scale
+    noisy[counted] = torch.poisson(scale * rate[counted], generator) / scale
     deviation[counted] = np.sqrt(TYPICAL_MEAN / (pixels * dose[counted]))
 
     clipped = (family >= _POISSON) & (family < _POISSON + _CLIPPED)
     # Each detector pixel is hit or not, so the number of hits is binomial.
-    chance = -torch.expm1(-clean[clipped])
+    chance = -torch.expm1(-rate[clipped])
     hits = torch.binomial(torch.full_like(chance, pixels), chance, generator)
     # Where all are hit, half a miss stands for the mean rate that cannot be told.
     noisy[clipped] = -torch.log1p(-hits.clamp(max=pixels - 0.5) / pixels)
