@@ -112,7 +112,7 @@ def test_planted_specimens_are_found_within_their_stated_errors():
     for seed in range(6):
         rng = np.random.default_rng(seed)
         truth = generator.sample_latent(1, rng)[0].double()
-        truth = torch.cat([0.5 * truth, 0.5 * torch.randn(1).double()])
+        truth = torch.cat([0.5 * truth, 0.5 * torch.from_numpy(rng.standard_normal(1))])
         fit = fit_of(generator, whole(FIELD), truth, free=1)
         blank = Micrograph(np.zeros(FIELD) + np.eye(*FIELD), PIXEL_SIZE)
         clean = fit.pose.problem(blank, noise, 1.0)[0].image(fit.latent[:, None])[0, 0].numpy()
