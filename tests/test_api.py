@@ -194,6 +194,12 @@ def test_the_seed_is_used(known, prior):
         ({"depth": "deep"}, OptionError, ["'deep'", "encoder, inversion"]),
         ({"depth": "encoder"}, OptionError, ["'encoder'", "'blur'"]),
         ({"method": "prior", "prior": "gan", "depth": "encoder"}, OptionError, ["sees nothing"]),
+        ({"search": "paper"}, OptionError, ["'paper'", "'blur'"]),
+        (
+            {"method": "algorithm-2", "prior": "gan", "search": "papper"},
+            OptionError,
+            ["'papper'", "paper"],
+        ),
         ({"noise": "poisson:0.1,offset=9"}, ImageError, ["below 9"]),
         ({"method": "prior", "prior": "no/such.safetensors"}, WeightsError, ["no/such"]),
     ],

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from emprior.denoisers import LEARNED, Estimate, learned, make
+from emprior.blas import one_blas_thread
+from emprior.confirmation import confirmed
+from emprior.denoisers import LEARNED, learned, make
 from emprior.denoisers.depth import DEEPEST, Depth, reaches
 from emprior.errors import EmpriorWarning, InputError
 from emprior.found import Found, FoundColumns, FoundOptics
@@ -26,13 +28,7 @@ from emprior.randomness import stream
 from emprior.references import References
 
 if TYPE_CHECKING:
-    from emprior.contest import Verdict
-    from emprior.denoisers.prior import Prior
     from emprior.scale import Scale
-
-_UNCHECKED = (
-    "the encoder's first sight was not compared with the data; what it shows may be made up"
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,34 +165,43 @@ def denoise(
     without: the trace then says so under "unchecked".
     """
     started = time.perf_counter()
-    check_options(method=method, noise=noise, prior=prior, depth=depth, seed=seed, device=device)
+    check_options(
+        method=method,
+        noise=noise,
+        prior=prior,
+        search=search,
+        depth=depth,
+        seed=seed,
+        device=device,
+    )
     micrograph = image if isinstance(image, Micrograph) else Micrograph(np.asarray(image))
     if pixel_size is not None:
         micrograph = replace(micrograph, pixel_size=pixel_size)
     rng = stream(seed)
-    micrograph, kept, found = prepared(micrograph, noise, faults, rng, references)
-    scale = None
-    if method in LEARNED and micrograph.pixel_size is None:
-        if method == "prior" and reaches(depth, "inversion"):
-            scale = _scale(micrograph, found.noise, prior, device, rng)
-        size = scale and scale.pixel_size
-        warnings.warn(
-            f"the pixel size is not known: {_said_of(size)}", EmpriorWarning, stacklevel=2
-        )
-        micrograph = replace(micrograph, pixel_size=size)
-    if method == "prior":
-        from emprior.denoisers.prior import Prior
+    with one_blas_thread():
+        micrograph, kept, found = prepared(micrograph, noise, faults, rng, references)
+        verdict = None
+        if method in LEARNED and micrograph.pixel_size is None:
+            scale = None
+            if method == "prior" and reaches(depth, "inversion"):
+                scale = _scale(micrograph, found.noise, prior, device, rng)
+            size = scale and scale.pixel_size
+            verdict = scale and scale.verdict
+            warnings.warn(
+                f"the pixel size is not known: {_said_of(size)}", EmpriorWarning, stacklevel=2
+            )
+            micrograph = replace(micrograph, pixel_size=size)
+        frame = micrograph, found.noise, rng
+        if method == "prior":
+            from emprior.denoisers.prior import Prior
 
-        contestant = Prior(prior=prior, search=search, device=device, depth=depth)
-        known = scale and scale.verdict
-        method, estimate = _contest(
-            contestant, micrograph, found.noise, rng, force, known, progress
-        )
-    elif method in LEARNED:
-        rival = learned(method, prior, search=search, device=device, progress=progress)
-        estimate = rival(micrograph, found.noise, rng)
-    else:
-        estimate = make(method)(micrograph, found.noise, rng)
+            contestant = Prior(prior=prior, search=search, device=device, depth=depth)
+            method, estimate = confirmed(contestant, *frame, force, verdict, progress)
+        elif method in LEARNED:
+            rival = learned(method, prior, search=search, device=device, progress=progress)
+            estimate = rival(*frame)
+        else:
+            estimate = make(method)(*frame)
     answer = np.asarray(estimate.image, np.float32)
     return Denoised(
         image=answer if kept is None else np.where(np.isnan(kept), answer, kept),
@@ -244,8 +249,9 @@ def find_pixel_size(
     check_options(method="prior", noise=noise, prior=prior, seed=seed, device=device)
     micrograph = image if isinstance(image, Micrograph) else Micrograph(np.asarray(image))
     rng = stream(seed)
-    micrograph, _, found = prepared(micrograph, noise, True, rng)
-    scale = _scale(micrograph, found.noise, prior, device, rng)
+    with one_blas_thread():
+        micrograph, _, found = prepared(micrograph, noise, True, rng)
+        scale = _scale(micrograph, found.noise, prior, device, rng)
     return scale and scale.pixel_size
 
 
@@ -305,62 +311,3 @@ def _said_of(pixel_size: float | None) -> str:
         f"{NATIVE_PIXEL_SIZE} Å, that of the prior's training data, is assumed. If that is wrong "
         "the prior looks for atoms of the wrong size; give the pixel size"
     )
-
-
-def _contest(
-    prior: Prior,
-    micrograph: Micrograph,
-    noise: NoiseModel,
-    rng: np.random.Generator,
-    force: bool,
-    verdict: Verdict | None,
-    progress: Callable[[float], None] | None,
-) -> tuple[str, Estimate]:
-    """Let the prior answer where it knows the frame, else the fallback.
-
-    A verdict is there already where the pixel size was looked for.
-    """
-    from emprior.contest import COARSEST, FALLBACK, contest, middle
-
-    report = progress or (lambda share: None)
-
-    def doubted(doubt: str, outcome: str) -> dict[str, str]:
-        warnings.warn(f"{doubt}: {outcome}", EmpriorWarning, stacklevel=4)
-        return {"doubt": doubt}
-
-    if (micrograph.pixel_size or 0) > COARSEST:
-        said = doubted(
-            f"pixels of {micrograph.pixel_size:g} Å are too coarse for atoms, which are all that "
-            "the prior knows",
-            f"the answer of {FALLBACK} is returned; if the pixel size is wrong, give it",
-        )
-        estimate = make(FALLBACK)(micrograph, noise, rng)
-        return FALLBACK, replace(estimate, trace={**estimate.trace, **said})
-    if not reaches(prior.depth, "inversion"):
-        estimate = replace(prior, progress=report)(micrograph, noise, rng)
-        return "prior", replace(estimate, trace={**estimate.trace, "unchecked": _UNCHECKED})
-    if verdict is None:
-        of_all = 1.0 if middle(micrograph) is micrograph else 0.6
-        verdict = contest(
-            prior, micrograph, noise, rng, progress=lambda share: report(of_all * share)
-        )
-    trace = {"held_out": verdict.way, **verdict.family.to_dict()}
-    outside = verdict.family.kind == "outside"
-    method = FALLBACK if outside and not force else "prior"
-    if outside:
-        trace |= doubted(
-            f"the prior does not know this frame: {'; '.join(verdict.family.reasons)}",
-            "the prior's answer is returned only because it is forced; what it shows may be made up"
-            if force
-            else f"the answer of {FALLBACK} is returned; force gives the prior's. Where the pixel "
-            "size may be wrong, a check of this answer looks for another",
-        )
-    if method == FALLBACK:
-        estimate = make(FALLBACK)(micrograph, noise, rng)
-    elif verdict.estimate is not None:
-        estimate = verdict.estimate
-    else:
-        rest = replace(prior, progress=lambda share: report(0.6 + 0.4 * share))
-        estimate = rest(micrograph, noise, rng)
-    report(1.0)
-    return method, replace(estimate, trace={**estimate.trace, **trace})

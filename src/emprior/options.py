@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emprior.denoisers import LEARNED, make
+from emprior.denoisers import LEARNED, SEARCHING, make
 from emprior.denoisers.depth import DEEPEST, reaches
 from emprior.errors import OptionError
 from emprior.noise import NoiseModel
@@ -22,13 +22,14 @@ def check_options(
     seed: int | Sequence[int],
     device: str,
     depth: str = DEEPEST,
+    search: str = "default",
 ) -> None:
     """Find options without a meaning before any work is done; all as `denoise` takes them.
 
     Raises
     ------
     OptionError
-        If a method, noise, depth, seed or device is not one.
+        If a method, noise, search, depth, seed or device is not one.
     WeightsError
         If the prior cannot be used.
     """
@@ -58,11 +59,19 @@ def check_options(
             why="the other methods have no such parts, so it would silently go unused",
             fix="leave out the one or the other",
         )
+    if search != "default" and method not in SEARCHING:
+        raise OptionError(
+            f"the search {search!r} with the method {method!r}",
+            expected=f"a search only with the methods {', '.join(SEARCHING)}",
+            why="the other methods search nothing, so it would silently go unused",
+            fix="leave out the one or the other",
+        )
     if method in LEARNED:
-        from emprior.denoisers.networks import check_network
+        from emprior.denoisers.networks import check_network, check_search
         from emprior.device import choose_device
 
         check_network(method, prior, depth)
+        check_search(search, depth)
         choose_device(device)
     elif prior != "default":
         raise OptionError(

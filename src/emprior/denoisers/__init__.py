@@ -10,7 +10,16 @@ from pathlib import Path
 from emprior.denoisers.base import Denoiser, Estimate
 from emprior.errors import OptionError
 
-__all__ = ["DENOISERS", "LEARNED", "Denoiser", "Estimate", "check_name", "learned", "make"]
+__all__ = [
+    "DENOISERS",
+    "LEARNED",
+    "SEARCHING",
+    "Denoiser",
+    "Estimate",
+    "check_name",
+    "learned",
+    "make",
+]
 
 
 def _classical(name: str) -> Callable[[], Denoiser]:
@@ -86,6 +95,9 @@ total variation."""
 
 LEARNED = ("prior", "algorithm-2", "supervised", "supervised-misused", "nearest")
 """Those that take trained weights, or the images themselves, and have to know the pixel size."""
+
+SEARCHING = ("prior", "algorithm-2")
+"""Those of them that search latent vectors."""
 
 
 def make(name: str) -> Denoiser:

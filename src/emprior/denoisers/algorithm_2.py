@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from emprior.denoisers.base import Denoiser, Estimate
-from emprior.denoisers.networks import NATIVE_PIXEL_SIZE, check_network, network
+from emprior.denoisers.networks import NATIVE_PIXEL_SIZE, check_network, check_search, network
 from emprior.denoisers.pose import FACE_VALUE, pose
 from emprior.grid import Tile, blend
 from emprior.inversion import SEARCHES, Exposure, invert
@@ -49,6 +49,7 @@ class AlgorithmTwo(Denoiser):
     ) -> Estimate:
         """Estimate by the image in the generator's range that is nearest to the noisy one."""
         check_network("algorithm-2", self.prior)
+        check_search(self.search)
         stored = network(self.prior, self.device)[0]
         pitch = (micrograph.pixel_size or NATIVE_PIXEL_SIZE) / stored.pixel_size
         windows: list[Tile] = []

@@ -11,6 +11,7 @@ from emprior.denoisers.depth import DEEPEST, reaches
 from emprior.device import choose_device
 from emprior.errors import OptionError, WeightsError
 from emprior.generators import ColumnEncoder, Generator
+from emprior.inversion import SEARCHES
 from emprior.regressors import Regressor
 from emprior.stored import ARCHITECTURES, Stored
 from emprior.weights import Card, load, locate, read_card
@@ -34,6 +35,35 @@ def _network(path: Path, version: tuple[int, int], device: str) -> tuple[Stored,
     stored, card = load(path)
     # Convolutions take three quarters of the time with their channels together.
     return stored.to(device=choose_device(device), memory_format=torch.channels_last), card  # type: ignore[call-overload]
+
+
+def check_search(name: str, depth: str = DEEPEST) -> None:
+    """Refuse a search that there is not, or that would not be made.
+
+    Parameters
+    ----------
+    name : str
+    depth : str
+        How far the method goes.
+
+    Raises
+    ------
+    OptionError
+    """
+    if name not in SEARCHES:
+        raise OptionError(
+            f"a search named {name!r}",
+            expected=f"one of {', '.join(SEARCHES)}",
+            why="each name fixes starts, solvers and steps",
+            fix="correct the name",
+        )
+    if name != "default" and not reaches(depth, "inversion"):
+        raise OptionError(
+            f"the search {name!r} with the depth {depth!r}",
+            expected="a search only with depths that search",
+            why="it would silently go unused",
+            fix="leave out the one or the other",
+        )
 
 
 def check_network(method: str, name: str | Path, depth: str = DEEPEST) -> None:

@@ -14,14 +14,13 @@ from torch import Tensor
 
 from emprior.denoisers.base import Denoiser, Estimate
 from emprior.denoisers.depth import DEEPEST, Depth, reaches
-from emprior.denoisers.networks import NATIVE_PIXEL_SIZE, check_network, network
+from emprior.denoisers.networks import NATIVE_PIXEL_SIZE, check_network, check_search, network
 from emprior.denoisers.pose import Pose, pooling, pose
 from emprior.denoisers.presence import draws
 from emprior.denoisers.residual import explain
 from emprior.denoisers.steps import first, refinement, roughly
 from emprior.denoisers.structure import structure
 from emprior.device import one_thread
-from emprior.errors import OptionError
 from emprior.generators import ColumnEncoder, ColumnGenerator
 from emprior.generators.encoder import SURE
 from emprior.grid import blend
@@ -200,20 +199,7 @@ class Prior(Denoiser):
 
     def _check(self) -> None:
         """Refuse options before anything is done."""
-        if self.search not in SEARCHES:
-            raise OptionError(
-                f"a search named {self.search!r}",
-                expected=f"one of {', '.join(SEARCHES)}",
-                why="each name fixes starts, solvers and steps",
-                fix="correct the name",
-            )
-        if self.search != "default" and not reaches(self.depth, "inversion"):
-            raise OptionError(
-                f"the search {self.search!r} with the depth {self.depth!r}",
-                expected="a search only with depths that search",
-                why="it would silently go unused",
-                fix="leave out the one or the other",
-            )
+        check_search(self.search, self.depth)
         check_network("prior", self.prior, self.depth)
 
     def _search(

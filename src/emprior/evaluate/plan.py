@@ -93,6 +93,7 @@ def _can_run(row: Row) -> bool:
             method=row.method,
             noise="auto",
             prior=row.prior,
+            search=row.search,
             depth=row.depth,
             seed=0,
             device="auto",
