@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
+from emprior.denoisers import LEARNED
+
 Edit = tuple[str, float, bytes]
 """What is done, where (0 is the file's begin and 1 its end), and with which bytes."""
 
@@ -200,7 +202,7 @@ learned = _line(
     _one(files),
     _to(outputs),
     st.tuples(
-        st.sampled_from(["prior", "supervised", "algorithm-2", "nearest", "supervised-misused"]),
+        st.sampled_from(LEARNED),
         st.sampled_from(["damaged", "absent", "k.tif", "folder", "null\0", "x" * 300]),
     ).map(lambda pair: ["--method", pair[0], "--prior", pair[1]]),
 )

@@ -3,7 +3,8 @@
     python benchmarks/real_files.py FILE [--prior NAME] [--network WEIGHTS] [--write DOCUMENT NAME]
 
 Gain and offset are read from each frame. Of its electrons a share is drawn to be denoised, blind,
-by every classical row, by a generative prior and by a network; the others, which are independent
+by every classical row, by a generative prior, and by a network, alone and mixed with Wiener's
+filter; the others, which are independent
 noise about the same specimen, judge. The table holds the share of the contrast that an answer
 leaves unexplained, less the noise of the judging electrons (that part is the same for all rows, so
 that differences between rows do not depend on it), as the mean over frames; below it, on how many
@@ -78,6 +79,7 @@ def main() -> None:
         rows["prior"] = {"method": "prior", "prior": options.prior}
     if options.network:
         rows["network"] = {"method": "supervised", "prior": options.network}
+        rows["mixed"] = {"method": "supervised-mixed", "prior": options.network}
     missed = np.empty((len(rows), len(options.shares), len(counts)))
     for row, settings in enumerate(track(rows.values())):
         with warnings.catch_warnings():

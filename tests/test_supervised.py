@@ -14,7 +14,10 @@ from toys import toy_prior
 
 from emprior import weights
 from emprior.api import denoise
-from emprior.denoisers import supervised
+from emprior.denoisers import mixed, supervised
+from emprior.denoisers.base import Estimate
+from emprior.denoisers.classical import Wiener
+from emprior.denoisers.mixed import Mixed
 from emprior.denoisers.prior import Prior
 from emprior.denoisers.supervised import Misused, Supervised
 from emprior.errors import EmpriorWarning, OptionError, WeightsError
@@ -62,7 +65,7 @@ def noisy(clean, noise, pixel_size=0.1):
     return Micrograph(noise.sample(clean, np.random.default_rng(7)), pixel_size)
 
 
-@pytest.fixture(params=[Supervised, Misused])
+@pytest.fixture(params=[Supervised, Misused, Mixed])
 def denoiser(request, blur):
     return request.param(blur, "cpu")
 
@@ -219,6 +222,60 @@ def test_misuse_keeps_the_mean_and_resolves_less(blur, clean):
     assert "shift" in misused.trace
 
 
+# --- mixing --------------------------------------------------------------------------------------
+
+
+def mixed_with(drawn, clean, noise, monkeypatch):
+    """Return the mean squared errors of Wiener's filter and of its mixture with a drawing."""
+
+    def draw(network, device, progress):
+        progress(1.0)
+        return lambda micrograph, noise, rng: Estimate(drawn.astype(np.float32), trace={})
+
+    monkeypatch.setattr(mixed, "Supervised", draw)
+    frame, rng = noisy(clean, noise, PIXEL_SIZE), np.random.default_rng(3)
+    found = Wiener()(frame, noise, rng), Mixed()(frame, noise, rng)
+    assert all(0 <= share <= 1 for share in found[1].trace["shares"])
+    return [np.mean((estimate.image - clean) ** 2) for estimate in found]
+
+
+@noises
+def test_a_network_that_is_right_is_followed(noise, monkeypatch):
+    clean = lattice((96, 112), PIXEL_SIZE)
+    filtered, found = mixed_with(clean, clean, noise, monkeypatch)
+    assert found < 0.5 * filtered
+
+
+@noises
+def test_a_network_that_draws_another_specimen_hardly_harms(noise, monkeypatch):
+    clean = lattice((96, 112), PIXEL_SIZE)
+    other = lattice((96, 112), PIXEL_SIZE, spacing=3.1, sign=-1)
+    filtered, found = mixed_with(other, clean, noise, monkeypatch)
+    assert np.mean((other - clean) ** 2) > 1.5 * filtered
+    assert found < 1.1 * filtered
+
+
+def test_octaves_sum_to_the_image_and_keep_to_their_waves(rng):
+    image = rng.normal(size=(31, 46))
+    parts = mixed._octaves(image)
+    np.testing.assert_allclose(sum(parts), image, atol=1e-12)
+    x = (np.arange(64) + 0.5) / 64
+    for octave, waves in enumerate([40, 20, 10, 6, 2]):  # of 64 up to Nyquist's frequency
+        fast = np.cos(np.pi * waves * x) * np.ones((24, 1))
+        powers = [float(np.sum(part**2)) for part in mixed._octaves(fast)]
+        assert np.argmax(powers) == octave
+        assert powers[octave] == pytest.approx(np.sum(fast**2))
+
+
+def test_a_mixture_tells_how_far_it_is(blur):
+    shares: list[float] = []
+    Mixed(blur, progress=shares.append)(
+        noisy(SMALL, Gaussian(0.1)), Gaussian(0.1), np.random.default_rng(0)
+    )
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+
+
 # --- files and options ---------------------------------------------------------------------------
 
 
@@ -253,6 +310,7 @@ def test_evaluations_and_files_take_it(blur, tmp_path):
             "denoisers": [
                 "identity",
                 {"method": "supervised", "prior": str(blur)},
+                {"method": "supervised-mixed", "prior": str(blur)},
                 {"method": "supervised-misused", "prior": str(blur)},
             ],
         }
@@ -264,6 +322,7 @@ def test_evaluations_and_files_take_it(blur, tmp_path):
     assert {r["denoiser"]: bool(r["prior"]) for r in records} == {
         "identity": False,
         "supervised": True,
+        "supervised-mixed": True,
         "supervised-misused": True,
     }
 

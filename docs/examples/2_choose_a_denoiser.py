@@ -6,17 +6,18 @@ Take the prior where it knows your material, and a pooled wavelet or BM3D where 
 ``method="prior"``, the default, makes that choice for you. The others are there to compare with,
 and because each is the best at something:
 
-=================== ===============================================================================
-``prior``           knows what such specimens look like; tells columns, optics and errors. Slow
-                    (seconds a frame), and wrong on anything else if it is forced
-``pooled-bm3d``     the best without training; BM3D's licence allows non-commercial use only
-``pooled-wavelet``  fast, makes nothing up, answers where the prior does not know the frame
-``blur``, ``tv``    nothing to explain to a referee: one width, or flat regions with edges
-``supervised``      one pass of a network, for the material and the noise of its training
-``algorithm-2``     the search of Chen & Stanley in their GAN: to compare with their paper
-``identity``,       the rows that every table needs: what is a number worth without denoising, and
-``constant``        without any structure?
-=================== ===============================================================================
+===================== =============================================================================
+``prior``             knows what such specimens look like; tells columns, optics and errors. Slow
+                      (seconds a frame), and wrong on anything else if it is forced
+``pooled-bm3d``       the best without training; BM3D's licence allows non-commercial use only
+``pooled-wavelet``    fast, makes nothing up, answers where the prior does not know the frame
+``blur``, ``tv``      nothing to explain to a referee: one width, or flat regions with edges
+``supervised``        one pass of a network, for the material and the noise of its training
+``supervised-mixed``  its answer in the share that unseen data confirm, and Wiener's filter
+``algorithm-2``       the search of Chen & Stanley in their GAN: to compare with their paper
+``identity``,         the rows that every table needs: what is a number worth without denoising, and
+``constant``          without any structure?
+===================== =============================================================================
 
 *Pooled* methods average counts until the pixels are as large as the structures allow, and come back
 to the frame's own grid: at low dose that helps all but the blur, which chooses its own band.

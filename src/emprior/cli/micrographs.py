@@ -32,8 +32,9 @@ def denoise(
             metavar="NAME",
             help="prior, pooled-wavelet, pooled-wiener, pooled-nlm, pooled-tv, pooled-blur, "
             "pooled-bm3d, wavelet, nlm, tv, bm3d, wiener, blur, constant or identity, or with the "
-            "weights of a regressor supervised, or as in the paper, supervised-misused, or with a "
-            "generator's algorithm-2, or with the directory of a data set nearest.",
+            "weights of a regressor supervised-mixed, supervised, or as in the paper, "
+            "supervised-misused, or with a generator's algorithm-2, or with the directory of a "
+            "data set nearest.",
         ),
     ] = "prior",
     noise: NoiseOption = "auto",

@@ -54,13 +54,22 @@ def _algorithm_2() -> Denoiser:
     return AlgorithmTwo()
 
 
-def _supervised(name: str) -> Callable[[], Denoiser]:
-    """Return a factory of one method that applies a trained regressor."""
+def _supervised() -> Denoiser:
+    from emprior.denoisers.supervised import Supervised
 
-    def factory() -> Denoiser:
-        return getattr(importlib.import_module("emprior.denoisers.supervised"), name)()
+    return Supervised()
 
-    return factory
+
+def _mixed() -> Denoiser:
+    from emprior.denoisers.mixed import Mixed
+
+    return Mixed()
+
+
+def _misused() -> Denoiser:
+    from emprior.denoisers.supervised import Misused
+
+    return Misused()
 
 
 def _nearest() -> Denoiser:
@@ -72,8 +81,9 @@ def _nearest() -> Denoiser:
 DENOISERS: dict[str, Callable[[], Denoiser]] = {
     "prior": _prior,
     "algorithm-2": _algorithm_2,
-    "supervised": _supervised("Supervised"),
-    "supervised-misused": _supervised("Misused"),
+    "supervised": _supervised,
+    "supervised-mixed": _mixed,
+    "supervised-misused": _misused,
     "nearest": _nearest,
     "identity": _classical("Identity"),
     "constant": _classical("Constant"),
@@ -93,7 +103,14 @@ DENOISERS: dict[str, Callable[[], Denoiser]] = {
 """Factories by name. Pooling helps all but the blur, which chooses its own band, and, at low noise,
 total variation."""
 
-LEARNED = ("prior", "algorithm-2", "supervised", "supervised-misused", "nearest")
+LEARNED = (
+    "prior",
+    "algorithm-2",
+    "supervised",
+    "supervised-mixed",
+    "supervised-misused",
+    "nearest",
+)
 """Those that take trained weights, or the images themselves, and have to know the pixel size."""
 
 SEARCHING = ("prior", "algorithm-2")
@@ -166,7 +183,8 @@ def learned(
         from emprior.denoisers.nearest import Nearest
 
         return Nearest(images=weights, progress=progress)
+    from emprior.denoisers.mixed import Mixed
     from emprior.denoisers.supervised import Misused, Supervised
 
-    kind = Misused if name == "supervised-misused" else Supervised
-    return kind(network=weights, device=device, progress=progress)
+    kinds = {"supervised-mixed": Mixed, "supervised-misused": Misused}
+    return kinds.get(name, Supervised)(network=weights, device=device, progress=progress)
