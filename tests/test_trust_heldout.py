@@ -82,6 +82,85 @@ def test_a_denoiser_that_loses_pixels_is_refused(truth, rng):
         evidence(Poisson(0.1), truth, rng, lambda seen: np.full(SHAPE, np.nan))
 
 
+# ------------------------------------------------------------------------------------------ movies
+
+
+def judged(truth, following, noise=None, **options):
+    rng = np.random.default_rng(5)
+    noise = noise or Poisson(0.1)
+    frames = (noise.sample(image, rng) for image in (truth, following))
+    noisy, following = frames
+    return emprior.check(noisy, truth, noise=noise, next_frame=following, **options).held_out
+
+
+@pytest.mark.parametrize("noise", [Gaussian(0.3), Poisson(0.1), ClippedPoisson(1.0, 0.0, 1.0)])
+def test_the_next_frame_bears_the_truth_out(noise, truth):
+    found = judged(truth, truth, noise)
+    assert "next frame" in found.way
+    assert "drifted" not in found.way
+    assert found.over_constant.mean > 2 * found.over_constant.error
+    assert found.over_wavelet.mean > -2 * found.over_wavelet.error
+    assert found.rings is not None
+
+
+def test_drift_is_followed(truth):
+    wide = lattice((SHAPE[0] + 5, SHAPE[1] + 3), 0.1)
+    here, moved = wide[5:, :-3], wide[:-5, 3:]
+    found = judged(here, moved, Gaussian(0.1))
+    assert "drifted by 5, -3 pixels" in found.way
+    assert found.over_wavelet.mean > 0
+    assert len(found.rings.measured) > 10
+
+
+def test_what_noise_was_taken_for_structure_the_next_frame_does_not_have(truth, rng):
+    noise = Gaussian(0.3)
+    noisy, following = (noise.sample(truth, rng) for _ in range(2))
+    found = emprior.check(noisy, noisy, noise=noise, next_frame=following).held_out
+    assert found.over_wavelet.mean < -5 * found.over_wavelet.error
+
+
+def test_pixels_that_either_frame_ignores_judge_nothing(truth, rng):
+    noise, ignored = Gaussian(0.1), np.zeros(SHAPE, bool)
+    ignored[20:40, 30:60] = True
+    noisy, following = (noise.sample(truth, rng) for _ in range(2))
+    spoilt = np.where(ignored, 50.0, following)
+    for of_noisy, of_next in ((ignored, None), (None, ignored)):
+        found = emprior.check(
+            Micrograph(noisy, ignored=of_noisy),
+            truth,
+            noise=noise,
+            faults=False,
+            next_frame=Micrograph(spoilt, ignored=of_next),
+        ).held_out
+        assert found.over_constant.mean > 0
+
+
+def test_frames_of_two_shapes_and_two_judges_are_refused(truth, rng):
+    noisy = Gaussian(0.1).sample(truth, rng)
+    with pytest.raises(ImageError, match="a next frame of shape"):
+        emprior.check(noisy, truth, next_frame=noisy[1:])
+    with pytest.raises(OptionError, match="a denoiser and a next frame"):
+        emprior.check(noisy, truth, next_frame=noisy, denoiser=lambda seen: truth)
+
+
+def test_of_a_movie_each_frame_but_the_last_is_judged(tmp_path, truth, rng):
+    noisy = np.float32(rng.poisson(10 * truth, (3, *SHAPE)))
+    clean = np.broadcast_to(np.float32(10 * truth), noisy.shape)
+    for name, pixels in (("noisy.tif", noisy), ("clean.tif", clean), ("one.tif", noisy[0])):
+        write(tmp_path / name, Signal.from_array(pixels, 0.1))
+    out, page = tmp_path / "check.json", tmp_path / "check.html"
+    pair = "check", tmp_path / "noisy.tif", tmp_path / "clean.tif"
+    said = run(*pair, "--movie", "--prior", "none", "--json", out, "--report", page)
+    assert said.count("held out (the next frame of the movie)") == 2
+    ways = [frame["held_out"]["way"] for frame in json.loads(out.read_text())["frames"]]
+    assert ways == ["the next frame of the movie"] * 2 + ["not possible"]
+    assert "raw other part" in page.read_text()
+    refused(tmp_path, "check", tmp_path / "one.tif", tmp_path / "one.tif", "--movie")
+    assert "--command and --movie" in refused(
+        tmp_path, *pair, "--movie", "--command", "tool {in} {out}"
+    )
+
+
 # ---------------------------------------------------------------------------------------- programs
 
 _BLUR = (

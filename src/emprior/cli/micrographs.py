@@ -281,6 +281,14 @@ def check(
             help="The denoiser as a program: run once on a part of the data, judged by the rest.",
         ),
     ] = None,
+    movie: Annotated[
+        bool,
+        typer.Option(
+            "--movie",
+            help="The frames are of one movie and were denoised one by one: the next one judges "
+            "what was made of each.",
+        ),
+    ] = False,
     prior: Annotated[
         str,
         typer.Option(
@@ -313,6 +321,7 @@ def check(
                 faults=faults,
                 false_alarm=false_alarm,
                 command=command,
+                movie=movie,
                 prior=None if prior == "none" else prior,
                 signal=signal,
                 drawn=0 if report is None else DRAWN,

@@ -197,7 +197,7 @@ def _held_out(check: Check, title: str) -> Section:
     rings, size = found.rings, check.pixel_size
     text = (
         f"{found}. Below, the correlation in rings of the Fourier plane of what the denoiser makes "
-        "of one half with the raw other half, and what the true image would reach at this dose: "
+        "of one part with the raw other part, and what the true image would reach at this dose: "
         "where the first falls short of the second, the image is not that of the data."
     )
     lines = {

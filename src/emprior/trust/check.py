@@ -21,13 +21,19 @@ from emprior.trust import columns, local, whole
 from emprior.trust.columns import ColumnEvidence
 from emprior.trust.findings import Finding, Region, apart
 from emprior.trust.geometry import geometry
-from emprior.trust.heldout import Denoiser, HeldOutEvidence, held_out_evidence
+from emprior.trust.heldout import (
+    Denoiser,
+    HeldOutEvidence,
+    held_out_evidence,
+    next_frame_evidence,
+)
 from emprior.trust.residual import Residual
 
 FALSE_ALARM = 0.05
 _NOT_HELD_OUT = {
     "way": "not possible",
-    "why": "it takes the denoiser itself, to be run on a part of the data (--command)",
+    "why": "it takes the denoiser itself, to be run on a part of the data (--command), or the next "
+    "frame of a movie (--movie)",
 }
 _NOT_ASKED = "no prior was asked, or the frame's pixel size is not known or too coarse for atoms"
 _SCALES_AGREE = 0.01
@@ -135,6 +141,7 @@ def check(
     faults: bool = True,
     false_alarm: float = FALSE_ALARM,
     denoiser: Denoiser | None = None,
+    next_frame: ArrayLike | Micrograph | None = None,
     prior: str | Path | None = None,
     seed: int = 0,
 ) -> Check:
@@ -160,6 +167,9 @@ def check(
         What made the denoised image: takes a `Micrograph`, returns (H, W) pixels in its units. It
         is called once, with a part of the data, for evidence on the rest; that is told beside the
         tests, which are of the denoised image alone.
+    next_frame : (H, W) array_like or Micrograph, optional
+        Of a movie, the frame after the noisy one, for evidence of the same kind: the denoised image
+        must have been made without it. Not together with `denoiser`.
     prior : str or path, optional
         A prior, as for `emprior.denoise`, to be asked whether it knows images of this kind; takes
         seconds, and a pixel size. It is asked about the noisy image, whatever the denoised one
@@ -177,7 +187,7 @@ def check(
         If an image cannot be used, their shapes or scales differ, or the noisy one cannot hold the
         noise.
     OptionError
-        If the noise, pixel size, false-alarm rate or prior has no meaning.
+        If the noise, pixel size, false-alarm rate or prior has no meaning, or two are to judge.
     WeightsError
         If the prior cannot be used.
 
@@ -192,12 +202,25 @@ def check(
     patches: no test can find anything there, and all keep their null distributions.
     """
     check_false_alarm(false_alarm)
+    if denoiser is not None and next_frame is not None:
+        raise OptionError(
+            "a denoiser and a next frame",
+            expected="one of them, or neither",
+            why="either gives the evidence on unseen data, and there is one place for it",
+            fix="leave out the one or the other",
+        )
     micrograph, estimate = _pair(noisy, denoised, pixel_size)
     rng = stream(seed)
     shown = micrograph.image.astype(np.float64), estimate
     patches = patches_of(micrograph, faults)
     image, left_out, found = read_frame(micrograph.image, patches, noise, faults, rng)
     micrograph = replace(micrograph, image=image, ignored=left_out.all)
+    held_out = None
+    if denoiser is not None:
+        held_out = held_out_evidence(micrograph, found.noise, denoiser, rng)
+    elif next_frame is not None:
+        following = _micrograph(next_frame)
+        held_out = next_frame_evidence(micrograph, found.noise, estimate, following, rng)
     slack = _slack(noise, micrograph, found.noise)
     pixels, estimate = _innocent(micrograph, estimate, left_out, found.noise, rng)
     residual = Residual.of(pixels, estimate, found.noise, slack)
@@ -240,7 +263,7 @@ def check(
         left_out=left_out,
         pixel_size=micrograph.pixel_size,
         columns=evidence,
-        held_out=denoiser and held_out_evidence(micrograph, found.noise, denoiser, rng),
+        held_out=held_out,
         family=family,
         other_pixel_size=other,
         maps=Maps(*shown, residual, tuple(scales)),
@@ -300,11 +323,15 @@ def common_scale(noisy: float | None, denoised: float | None) -> float | None:
     return denoised if noisy is None else noisy
 
 
+def _micrograph(pixels: ArrayLike | Micrograph) -> Micrograph:
+    return pixels if isinstance(pixels, Micrograph) else Micrograph(np.asarray(pixels))
+
+
 def _pair(
     noisy: ArrayLike | Micrograph, denoised: ArrayLike | Micrograph, pixel_size: float | None
 ) -> tuple[Micrograph, NDArray[np.float64]]:
     """Return the noisy frame, with its pixel size, and the pixels of the denoised one."""
-    micrograph = noisy if isinstance(noisy, Micrograph) else Micrograph(np.asarray(noisy))
+    micrograph = _micrograph(noisy)
     if pixel_size is None:
         scale = denoised.pixel_size if isinstance(denoised, Micrograph) else None
         pixel_size = common_scale(micrograph.pixel_size, scale)

@@ -12,7 +12,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from emprior import __version__
-from emprior.errors import ImageError, InputError
+from emprior.errors import ImageError, InputError, OptionError
 from emprior.family import KINDS
 from emprior.files import replacing
 from emprior.io import FORMATS, Signal, read
@@ -147,6 +147,7 @@ def check_files(
     *,
     answers: Sequence[NDArray[Any]] | None = None,
     command: str | None = None,
+    movie: bool = False,
     prior: str | Path | None = None,
     signal: str | None = None,
     noise: str = "auto",
@@ -167,6 +168,8 @@ def check_files(
     command : str, optional
         The denoiser as a program, as for `emprior.trust.command.Command`; run on a part of each
         frame.
+    movie : bool
+        The frames are of one movie: what was made of each, without it, the next one judges.
     prior : str or path, optional
         As for `emprior.check`.
     signal : str, optional
@@ -191,6 +194,14 @@ def check_files(
         from emprior.denoisers.networks import check_network
 
         check_network("prior", prior)
+    if movie and command is not None:
+        raise OptionError(
+            "--command and --movie",
+            expected="one of them, or neither",
+            why="a part of each frame judges what the program makes of the rest, or the next frame "
+            "what was made of all of it",
+            fix="leave out the one or the other",
+        )
     denoiser = None if command is None else _command(command, noisy, denoised)
     one = read(noisy, signal=signal)
     if answers is None:
@@ -202,6 +213,13 @@ def check_files(
     else:
         pixel_size = one.pixel_size if pixel_size is None else pixel_size
         estimates = iter(answers)
+    if movie and one.frame_count < 2:
+        raise OptionError(
+            f"{noisy}, of one frame, as a movie",
+            expected="two frames or more",
+            why="what was made of a frame is judged by the next one",
+            fix="leave out --movie",
+        )
     done: list[CheckedFrame] = []
     for (index, pixels), estimate in zip(one.frames(), estimates, strict=True):
         with _naming(noisy, denoised, index):
@@ -212,12 +230,19 @@ def check_files(
                 pixel_size=pixel_size,
                 faults=faults,
                 denoiser=denoiser,
+                next_frame=_next(one, index) if movie else None,
                 prior=prior,
                 false_alarm=1 - (1 - false_alarm) ** (1 / one.frame_count),
             )
         done.append(CheckedFrame(index, found if len(done) < drawn else replace(found, maps=None)))
         progress(len(done) / one.frame_count)
     return CheckedFiles(noisy, denoised, pixel_size, false_alarm, tuple(done))
+
+
+def _next(signal: Signal, index: tuple[int, ...]) -> NDArray[Any] | None:
+    """Return the frame after one, along the last of the axes of frames, if there is one."""
+    following = index[-1] + 1
+    return signal.frame((*index[:-1], following)) if following < signal.data.shape[-3] else None
 
 
 def _command(line: str, noisy: Path, denoised: Path) -> Command:

@@ -1,20 +1,21 @@
-r"""Held-out evidence: what the denoiser makes of a part of the data, judged by the other part.
+r"""Held-out evidence: what the denoiser makes of a part of the data, judged by another part.
 
 A denoised image has seen the data that it is checked against. The denoiser itself can be held to
 more: it is given half of the electrons, and its answer is compared with the other half, which is
-independent noise about the same truth.
+independent noise about the same truth. Of a movie the next frame is that other half.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from emprior.drift import drift
 from emprior.errors import ImageError
 from emprior.evidence import Advantage, HeldOut, hide_pixels, hold_out
 from emprior.micrograph import Micrograph
@@ -121,8 +122,6 @@ def held_out_evidence(
     (clipped counts, readout noise) one pixel in nine is hidden. See `emprior.evidence.hold_out`.
     Wrong where noise is correlated between pixels: then what is seen tells of what is held out.
     """
-    from emprior.denoisers import make
-
     if isinstance(noise, ClippedPoisson):  # hits that are drawn apart have a noise of their own
         (held_out,) = hide_pixels(micrograph, noise, rng)
     else:
@@ -137,7 +136,65 @@ def held_out_evidence(
             why="it is compared with data at the same places",
             fix="have the denoiser keep the shape of what it is given",
         )
-    answer = answer.astype(np.float64)
+    return _judged(held_out, answer.astype(np.float64), rng)
+
+
+def next_frame_evidence(
+    micrograph: Micrograph,
+    noise: NoiseModel,
+    denoised: Floats,
+    following: Micrograph,
+    rng: np.random.Generator,
+) -> HeldOutEvidence:
+    """Judge what was made of one frame of a movie by the next one.
+
+    Parameters
+    ----------
+    micrograph : Micrograph
+    noise : NoiseModel
+        Of both frames.
+    denoised : (H, W) ndarray
+        Made without any knowledge of the next frame.
+    following : Micrograph
+        The next frame. Drift is followed by whole pixels; where only one of the two frames shows
+        the object, nothing is compared.
+    rng : numpy.random.Generator
+
+    Raises
+    ------
+    ImageError
+        If the frames differ in shape.
+
+    Notes
+    -----
+    Holds for noise that is correlated within a frame too, though its standard errors are then
+    larger than stated. Wrong where the object or the dose changes from one frame to the next.
+    """
+    if following.shape != micrograph.shape:
+        raise ImageError(
+            f"a next frame of shape {following.shape} after one of shape {micrograph.shape}",
+            expected="frames of one shape",
+            why="each pixel is compared with the one that shows the same place",
+            fix="check that both are of one movie",
+        )
+    moved = np.rint(drift([micrograph.image, following.image], 0)[1]).astype(int)
+    sides = list(zip(micrograph.shape, moved.tolist(), strict=True))
+    here = tuple(slice(max(0, -by), min(n, n - by)) for n, by in sides)
+    there = tuple(slice(max(0, by), min(n, n + by)) for n, by in sides)
+    blind = ~(micrograph.used[here] & micrograph.used[there] & following.used[there])
+    seen = replace(micrograph, image=micrograph.image[here], ignored=blind)
+    rows, columns = np.nonzero(seen.used)
+    way = "the next frame of the movie"
+    if moved.any():
+        way += f", drifted by {moved[0]}, {moved[1]} pixels"
+    test = following.image[there][rows, columns]
+    held_out = HeldOut(seen, noise, rows, columns, test, noise, way)
+    return _judged(held_out, denoised[here], rng)
+
+
+def _judged(held_out: HeldOut, answer: Floats, rng: np.random.Generator) -> HeldOutEvidence:
+    from emprior.denoisers import make
+
     wavelet = make("pooled-wavelet")(held_out.seen, held_out.noise, rng)
     constant = make("constant")(held_out.seen, held_out.noise, rng)
     return HeldOutEvidence(
