@@ -14,7 +14,7 @@ from emprior.demo import example
 from emprior.denoisers.prior import Prior
 from emprior.generators import ColumnEncoder
 from emprior.generators.guess import canvas
-from emprior.generators.turning import turned, turning, upright
+from emprior.generators.turning import clearest_turn, turned, turning
 from emprior.metrics import psnr
 from emprior.micrograph import Micrograph
 from emprior.noise import Poisson
@@ -55,12 +55,12 @@ def test_quarter_turns_are_exact(rng, quarters):
 
 @pytest.mark.parametrize("wanted", [0.0, 37.0, 90.0, 120.0, 163.0])
 def test_the_clearest_turn_wins(wanted):
-    found = upright(lambda turn: 1.3 - math.cos(math.radians(2 * (turn - wanted))))
+    found = clearest_turn(lambda turn: 1.3 - math.cos(math.radians(2 * (turn - wanted))))
     assert found == pytest.approx(wanted, abs=3)
 
 
 def test_without_a_reason_nothing_is_turned():
-    assert upright(lambda turn: math.inf) == upright(lambda turn: 0.2) == 0.0
+    assert clearest_turn(lambda turn: math.inf) == clearest_turn(lambda turn: 0.2) == 0.0
 
 
 class Watching(ColumnEncoder):
@@ -81,7 +81,7 @@ class Watching(ColumnEncoder):
 
 def test_little_doubt_needs_no_turning():
     encoder = Watching(lambda turn: (12, 0.95))
-    look, doubt = encoder.upright(torch.full((64, 56), 0.45), 0.1)
+    look, doubt = encoder.clearest(torch.full((64, 56), 0.45), 0.1)
     assert (look.turn, encoder.asked) == (0, [(0, True)])
     assert doubt == encoder.doubt(look) < 0.5
 
@@ -89,14 +89,14 @@ def test_little_doubt_needs_no_turning():
 @pytest.mark.parametrize(("seen", "doubt"), [(12, 0.21), (1, math.inf)])
 def test_a_frame_is_not_turned_to_where_nothing_is_seen(seen, doubt):
     encoder = Watching(lambda turn: (seen if turn == 0 else 1, 0.95))
-    look, left = encoder.upright(torch.full((64, 56), 0.45), 0.1)
+    look, left = encoder.clearest(torch.full((64, 56), 0.45), 0.1)
     assert (look.turn, left) == (0, pytest.approx(doubt, abs=0.01))
 
 
 def test_a_turn_that_shows_more_columns_wins_over_one_that_shows_few_a_little_more_surely():
     encoder = Watching(lambda turn: (24, 0.70) if abs(turn - 105) < 10 else (8, 0.72))
     frame = torch.full((64, 56), 0.45)
-    look, doubt = encoder.upright(frame, 0.1)
+    look, doubt = encoder.clearest(frame, 0.1)
     assert look.turn == pytest.approx(105, abs=5)
     assert doubt == encoder.doubt(look)
     assert encoder.asked[-1] == (round(look.turn), True)
@@ -106,14 +106,14 @@ def test_a_turn_that_shows_more_columns_wins_over_one_that_shows_few_a_little_mo
 
 def test_a_turn_that_shows_hardly_more_is_not_preferred_to_the_frame_as_it_is():
     encoder = Watching(lambda turn: (24, 0.71 if abs(turn - 105) < 10 else 0.70))
-    look, _ = encoder.upright(torch.full((64, 56), 0.45), 0.1)
+    look, _ = encoder.clearest(torch.full((64, 56), 0.45), 0.1)
     assert look.turn == 0
     assert (105, True) in encoder.asked
 
 
 def test_in_a_hurry_nothing_is_turned():
     encoder = Watching(lambda turn: (12, 0.95 if turn == 90 else 0.7))
-    look, _ = encoder.upright(torch.full((64, 56), 0.45), 0.1, thorough=False)
+    look, _ = encoder.clearest(torch.full((64, 56), 0.45), 0.1, thorough=False)
     assert (look.turn, encoder.asked) == (0, [(0, True)])
 
 

@@ -166,7 +166,7 @@ def pose(
         frames = [on_grid(micrograph.image[window], noise, pitch, exposure) for window in windows]
         middle = len(windows) // 2
         if turn is None:
-            seen, doubt = network.upright(*frames[middle], thorough)
+            seen, doubt = network.clearest(*frames[middle], thorough)
         else:
             seen = network.look(*frames[middle], turn)
             doubt = network.doubt(seen)

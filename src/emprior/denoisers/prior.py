@@ -27,6 +27,8 @@ from emprior.grid import blend
 from emprior.inversion import SEARCHES, Inversion, invert
 from emprior.micrograph import Micrograph
 from emprior.noise import NoiseModel
+from emprior.stored import Stored
+from emprior.weights import Card
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,9 +109,7 @@ class Prior(Denoiser):
         found : list of Fit, optional
             From nearly the same data; the search then only refines it.
         """
-        self._check()
-        stored, card = network(self.prior, self.device)
-        pitch = (micrograph.pixel_size or NATIVE_PIXEL_SIZE) / stored.pixel_size
+        stored, card, pitch = self._network(micrograph)
         if found is not None:
             poses = [fit.pose for fit in found]
         elif poses is None:
@@ -184,9 +184,8 @@ class Prior(Denoiser):
         An encoder that sees the frame most clearly at another turn, but not clearly, may be wrong:
         columns of a tilted crystal are smeared and may look like those of another direction.
         """
-        self._check()
-        stored, _ = network(self.prior, self.device)
-        frame = micrograph, noise, (micrograph.pixel_size or NATIVE_PIXEL_SIZE) / stored.pixel_size
+        stored, _, pitch = self._network(micrograph)
+        frame = micrograph, noise, pitch
         searched = reaches(self.depth, "inversion")
         poses = pose(stored, *frame, searched, self.turn)
         middle = len(poses) // 2
@@ -197,10 +196,16 @@ class Prior(Denoiser):
                 return along
         return poses
 
-    def _check(self) -> None:
-        """Refuse options before anything is done."""
+    def _network(self, micrograph: Micrograph) -> tuple[Stored, Card, float]:
+        """Return the weights, their card, and a pixel's size in units of the network's.
+
+        Options without a meaning are refused before anything is done.
+        """
         check_search(self.search, self.depth)
         check_network("prior", self.prior, self.depth)
+        stored, card = network(self.prior, self.device)
+        pitch = (micrograph.pixel_size or NATIVE_PIXEL_SIZE) / stored.pixel_size
+        return stored, card, pitch
 
     def _search(
         self,

@@ -13,7 +13,7 @@ from emprior.generators.encoder_unet import EncoderUNet
 from emprior.generators.guess import ON_LATTICE, OPTICS, RING, Guess, Look, canvas, guess
 from emprior.generators.multislice import Multislice
 from emprior.generators.peaks import peaks
-from emprior.generators.turning import turned, upright
+from emprior.generators.turning import clearest_turn, turned
 from emprior.micrograph import check_pixel_size
 from emprior.specimen import VACUUM
 from emprior.stored import Stored, typical
@@ -190,7 +190,9 @@ class ColumnEncoder(Stored):
         entropy = -float((p * p.log() + (1 - p) * (1 - p).log()).sum())
         return entropy, float(p.sum())
 
-    def upright(self, frame: Tensor, deviation: float, thorough: bool = True) -> tuple[Look, float]:
+    def clearest(
+        self, frame: Tensor, deviation: float, thorough: bool = True
+    ) -> tuple[Look, float]:
         """Look at a frame at the turn that shows it most clearly, and return the doubt left.
 
         Parameters
@@ -205,7 +207,9 @@ class ColumnEncoder(Stored):
             # To compare all turns a square in the middle will do.
             side = min(round(float(frame.shape[0] * frame.shape[1]) ** 0.5), _MIDDLE)
             square = (side, side)
-            turn = upright(lambda t: self.unclear(self.look(frame, deviation, t, square, ring=0)))
+            turn = clearest_turn(
+                lambda t: self.unclear(self.look(frame, deviation, t, square, ring=0))
+            )
             if turn:
                 turned_up = self.look(frame, deviation, turn)
                 if self.unclear(turned_up) < _CLEARER * self.unclear(best):

@@ -16,7 +16,7 @@ from torch import Tensor
 _STEP, _FINE = 15.0, 5.0  # degrees
 
 
-def upright(unclear: Callable[[float], float]) -> float:
+def clearest_turn(unclear: Callable[[float], float]) -> float:
     """Find the turn of a frame at which what an encoder sees is clearest.
 
     Parameters
