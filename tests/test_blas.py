@@ -2,7 +2,7 @@ import threading
 
 import numpy as np
 import pytest
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import OpenBLASController, ThreadpoolController
 
 from emprior import denoise
 from emprior.blas import one_blas_thread
@@ -17,12 +17,15 @@ def threads() -> set[int]:
 
 @pytest.fixture(autouse=True)
 def two_threads():
-    """Have two to be kept from, whatever the machine."""
+    """Have two to be kept from, whatever the machine, and let whoever wants to change that."""
     openblas = ThreadpoolController().select(internal_api="openblas")
     if not openblas.info():
         pytest.skip("NumPy multiplies matrices with another library than OpenBLAS here")
-    with openblas.limit(limits=2):
-        yield
+    limit = openblas.limit(limits=2)
+    OpenBLASController.clear_controlling_thread(force=True)
+    yield
+    OpenBLASController.clear_controlling_thread(force=True)
+    limit.restore_original_limits()
 
 
 def test_one_thread_inside_and_as_many_as_before_afterwards():
@@ -40,19 +43,24 @@ def test_given_back_after_an_error():
 
 
 def test_given_back_when_several_threads_have_left():
-    entered, leave = threading.Event(), threading.Event()
+    first, second = threading.Event(), threading.Event()
+    leave = [threading.Event(), threading.Event()]
 
-    def stay() -> None:
+    def stay(entered: threading.Event, leaving: threading.Event) -> None:
         with one_blas_thread():
             entered.set()
-            leave.wait()
+            leaving.wait()
 
-    other = threading.Thread(target=stay)
-    with one_blas_thread():
-        other.start()
-        entered.wait()
-    leave.set()
-    other.join()
+    one = threading.Thread(target=stay, args=(first, leave[0]))
+    other = threading.Thread(target=stay, args=(second, leave[1]))
+    one.start()
+    first.wait()
+    other.start()
+    second.wait()
+    assert threads() == {1}
+    for thread, leaving in zip((one, other), leave, strict=True):
+        leaving.set()
+        thread.join()
     assert threads() == {2}
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from emprior import measure
 from emprior.errors import ImageError, InputError, OptionError
 from emprior.identify import identify
 from emprior.noise import ClippedPoisson, Gaussian, Poisson, PoissonGaussian
@@ -215,6 +216,10 @@ class TestDefects:
     def test_a_large_frame_is_read_through_windows(self, rng):
         frame = Poisson(0.1).sample(crystal((1500, 1100)), rng)
         assert identify(frame).noise == Poisson(0.1)
+
+    def test_no_part_of_a_long_frame_is_read_twice(self, rng):
+        windows = measure._windows(rng.normal(size=(256, 4200)))
+        assert len({window.tobytes() for window in windows}) == len(windows) == 4
 
 
 @pytest.mark.parametrize(

@@ -206,6 +206,8 @@ def test_what_is_no_movie_is_refused(rng):
         list(as_movie(noisy))
     with pytest.raises(OptionError, match="a reach of 0"):
         list(as_movie(noisy, reach=0))
+    with pytest.raises(OptionError, match="a pixel size of 0"):
+        list(as_movie(noisy, pixel_size=0))
 
 
 # ------------------------------------------------------------------------------------------ files

@@ -229,8 +229,15 @@ def mixed_with(drawn, clean, noise, monkeypatch):
     """Return the mean squared errors of Wiener's filter and of its mixture with a drawing."""
 
     def draw(network, device, progress):
+        def drawing(micrograph, noise, rng):
+            rows, columns = (
+                (n - m) // 2 for n, m in zip(drawn.shape, micrograph.shape, strict=True)
+            )
+            part = drawn[rows : rows + micrograph.shape[0], columns : columns + micrograph.shape[1]]
+            return Estimate(part.astype(np.float32), trace={})
+
         progress(1.0)
-        return lambda micrograph, noise, rng: Estimate(drawn.astype(np.float32), trace={})
+        return drawing
 
     monkeypatch.setattr(mixed, "Supervised", draw)
     frame, rng = noisy(clean, noise, PIXEL_SIZE), np.random.default_rng(3)
@@ -257,14 +264,26 @@ def test_a_network_that_draws_another_specimen_hardly_harms(noise, monkeypatch):
 
 def test_octaves_sum_to_the_image_and_keep_to_their_waves(rng):
     image = rng.normal(size=(31, 46))
-    parts = mixed._octaves(image)
+    spectrum = mixed._spectrum(image)
+    parts = [mixed._drawn(spectrum, weights) for weights in np.eye(5)]
     np.testing.assert_allclose(sum(parts), image, atol=1e-12)
+    weights = np.array([0.3, 1.0, 0.0, 0.5, 0.2])
+    weighted = sum(w * part for w, part in zip(weights, parts, strict=True))
+    np.testing.assert_allclose(mixed._drawn(spectrum, weights), weighted, atol=1e-12)
     x = (np.arange(64) + 0.5) / 64
     for octave, waves in enumerate([40, 20, 10, 6, 2]):  # of 64 up to Nyquist's frequency
         fast = np.cos(np.pi * waves * x) * np.ones((24, 1))
-        powers = [float(np.sum(part**2)) for part in mixed._octaves(fast)]
+        of_fast = mixed._spectrum(fast)
+        powers = [float(np.sum(mixed._drawn(of_fast, weights) ** 2)) for weights in np.eye(5)]
         assert np.argmax(powers) == octave
         assert powers[octave] == pytest.approx(np.sum(fast**2))
+
+
+def test_the_middle_of_a_large_frame_tells_the_shares(monkeypatch):
+    clean = lattice((96, 112), PIXEL_SIZE)
+    monkeypatch.setattr(mixed, "_ENOUGH", 64)
+    filtered, found = mixed_with(clean, clean, Gaussian(0.1), monkeypatch)
+    assert found < 0.5 * filtered
 
 
 def test_a_mixture_tells_how_far_it_is(blur):

@@ -135,6 +135,17 @@ def test_a_crash_between_checkpoints_loses_nothing(tmp_path, last):
     assert_same_runs(tmp_path / "straight", tmp_path / "crashed")
 
 
+@pytest.mark.parametrize("left", ["", '{"step": 1, "ima'])
+def test_a_run_killed_before_its_first_line_was_written_goes_on(tmp_path, left):
+    for name in ("straight", "killed"):
+        train(_recipe(), tmp_path / name, data=Stripes())
+    for checkpoint in (tmp_path / "killed" / "checkpoints").iterdir():
+        checkpoint.unlink()
+    (tmp_path / "killed" / "log.jsonl").write_text(left)  # the prior was written before
+    train(_recipe(), tmp_path / "killed", data=Stripes(), resume=True)
+    assert_same_runs(tmp_path / "straight", tmp_path / "killed")
+
+
 def test_a_run_killed_by_the_system_resumes_to_the_same_bits(tmp_path):
     script = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"

@@ -100,7 +100,17 @@ def test_the_next_frame_bears_the_truth_out(noise, truth):
     assert "drifted" not in found.way
     assert found.over_constant.mean > 2 * found.over_constant.error
     assert found.over_wavelet.mean > -2 * found.over_wavelet.error
-    assert found.rings is not None
+    off = (found.rings.measured - found.rings.expected) / found.rings.error
+    assert np.abs(off[found.rings.expected > 0.3]).max() < 4.5
+
+
+def test_noise_that_is_correlated_within_frames_is_expected_to_be(truth, rng):
+    noisy, following = (
+        truth + ndimage.gaussian_filter(rng.normal(0, 0.5, SHAPE), 1.0) for _ in range(2)
+    )
+    rings = emprior.check(noisy, truth, noise=Gaussian(0.14), next_frame=following).held_out.rings
+    off = (rings.measured - rings.expected) / rings.error
+    assert np.abs(off[rings.expected > 0.5]).max() < 6
 
 
 def test_drift_is_followed(truth):
@@ -125,14 +135,59 @@ def test_pixels_that_either_frame_ignores_judge_nothing(truth, rng):
     noisy, following = (noise.sample(truth, rng) for _ in range(2))
     spoilt = np.where(ignored, 50.0, following)
     for of_noisy, of_next in ((ignored, None), (None, ignored)):
-        found = emprior.check(
-            Micrograph(noisy, ignored=of_noisy),
-            truth,
-            noise=noise,
-            faults=False,
-            next_frame=Micrograph(spoilt, ignored=of_next),
-        ).held_out
-        assert found.over_constant.mean > 0
+        found, whole = (
+            emprior.check(
+                Micrograph(noisy, ignored=of_noisy),
+                truth,
+                noise=noise,
+                faults=False,
+                next_frame=Micrograph(judge, ignored=of_next),
+            ).held_out.over_constant
+            for judge in (spoilt, following)
+        )
+        assert found.mean == whole.mean
+        assert found.error == whole.error
+    careless = emprior.check(noisy, truth, noise=noise, faults=False, next_frame=spoilt).held_out
+    assert careless.over_constant.error > 10 * found.error
+
+
+def test_faults_of_the_next_frame_judge_nothing(truth, rng):
+    noise = Poisson(0.1)
+    noisy, following = (noise.sample(truth, rng) for _ in range(2))
+    spoilt = following.copy()
+    spoilt[20, 30] = 500.0
+    found, whole = (
+        emprior.check(noisy, truth, noise=noise, next_frame=judge).held_out.over_constant
+        for judge in (spoilt, following)
+    )
+    assert found.mean == pytest.approx(whole.mean, abs=0.1 * whole.error)
+
+
+def test_a_next_frame_that_cannot_hold_the_noise_is_named(truth, rng):
+    noise = Poisson(0.1)
+    noisy, following = (noise.sample(truth, rng) for _ in range(2))
+    following[3, 4] = -0.3
+    with pytest.raises(ImageError, match="the next frame"):
+        emprior.check(noisy, truth, noise=noise, next_frame=following)
+
+
+def test_frames_without_anything_in_common_tell_nothing(truth, rng):
+    noisy, left = Gaussian(0.1).sample(truth, rng), np.zeros(SHAPE, bool)
+    left[:, :44] = True
+    frame, following = Micrograph(noisy, ignored=left), Micrograph(noisy, ignored=~left)
+    found = emprior.check(frame, truth, noise="gaussian:0.1", faults=False, next_frame=following)
+    assert found.held_out is None
+
+
+def test_what_judges_beside_them_changes_no_test(truth, rng):
+    noise, ignored = Poisson(0.1), np.zeros(SHAPE, bool)
+    ignored[3:6, 7:9] = True
+    noisy, following = (noise.sample(truth, rng) for _ in range(2))
+    frame = Micrograph(noisy, 0.1, ignored=ignored)
+    alone = emprior.check(frame, truth, noise=noise)
+    for judge in ({"next_frame": following}, {"denoiser": lambda seen: truth}):
+        found = emprior.check(frame, truth, noise=noise, **judge)
+        assert [one.p for one in found.findings] == [one.p for one in alone.findings]
 
 
 def test_frames_of_two_shapes_and_two_judges_are_refused(truth, rng):

@@ -204,6 +204,15 @@ def test_foreign_files_are_refused(tmp_path):
         weights.load(tmp_path / "empty.safetensors")
 
 
+@pytest.mark.parametrize("metadata", [[], "x", 5, None])
+def test_metadata_that_is_no_table_is_refused(whole, tmp_path, metadata):
+    path = tmp_path / "odd.safetensors"
+    header, data = _split(whole.read_bytes())
+    path.write_bytes(_join({**header, "__metadata__": metadata}, data))
+    with pytest.raises(WeightsError, match="a header that cannot be read"):
+        weights.load(path)
+
+
 def test_absurd_sizes_are_refused_before_memory_is_taken(whole, tmp_path):
     path = tmp_path / "absurd.safetensors"
     path.write_bytes(struct.pack("<Q", 2**62) + b"{}")

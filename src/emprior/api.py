@@ -117,8 +117,8 @@ def denoise(
         Any of `emprior.denoisers.DENOISERS`.
     prior : str or path
         A shipped prior's name or a weight file; for method "prior", of a generator for
-        "algorithm-2", and of a regressor for "supervised"; the directory of a data set for
-        "nearest".
+        "algorithm-2", and of a regressor for "supervised" and its kin; the directory of a data set
+        for "nearest".
     search : str
         One of `emprior.inversion.SEARCHES`; for methods "prior" and "algorithm-2".
     depth : str

@@ -105,7 +105,7 @@ def _windows(pixels: NDArray[np.floating]) -> list[Array]:
     if pixels.size <= 16 * _WINDOW**2:
         return [np.asarray(pixels, np.float64)]
     rows, columns = (
-        np.linspace(0, max(n - _WINDOW, 0), 4).astype(int).tolist() for n in pixels.shape
+        np.unique(np.linspace(0, max(n - _WINDOW, 0), 4).astype(int)) for n in pixels.shape
     )
     return [
         np.asarray(pixels[r : r + _WINDOW, c : c + _WINDOW], np.float64)

@@ -30,7 +30,7 @@ from emprior.denoisers.depth import DEEPEST, Depth
 from emprior.drift import drift
 from emprior.errors import EmpriorWarning, ImageError, InputError, OptionError
 from emprior.found import Found, FoundColumns
-from emprior.micrograph import Micrograph
+from emprior.micrograph import Micrograph, check_pixel_size
 from emprior.noise import NoiseModel
 from emprior.preparation import prepared
 from emprior.randomness import stream
@@ -110,7 +110,11 @@ def denoise_movie(
     frames = iter(frames)
     first = next(frames, None)
     frames = frames if first is None else chain([first], frames)
-    stated = pixel_size or (first.pixel_size if isinstance(first, Micrograph) else None)
+    stated = pixel_size
+    if stated is not None:
+        check_pixel_size(stated)
+    elif isinstance(first, Micrograph):
+        stated = first.pixel_size
     if method in LEARNED and first is not None and stated is None:
         pixel_size, said = assumed_pixel_size(
             first,
@@ -185,7 +189,8 @@ def denoise_among(
     Raises
     ------
     InputError
-        As `emprior.denoise` does, of the frame itself; neighbours that cannot be used are left out.
+        As `emprior.denoise` does, of the frame itself, and if a neighbour has another shape; other
+        neighbours that cannot be used are left out.
 
     Warns
     -----

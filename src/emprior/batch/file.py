@@ -17,8 +17,8 @@ from emprior.api import Denoised, assumed_pixel_size
 from emprior.batch.frame import Progress, answer, keep, restored, structure
 from emprior.batch.settings import Settings, untold
 from emprior.denoisers import LEARNED
-from emprior.errors import EmpriorWarning, InputError, OptionError, OutputError
-from emprior.io import Signal, check_holds, read, write
+from emprior.errors import EmpriorWarning, InputError, OutputError
+from emprior.io import Signal, check_holds, check_movie, read, write
 from emprior.movie import REACH
 from emprior.references import References, read_references
 from emprior.shelf import Shelf
@@ -127,7 +127,7 @@ def _opened(
     for path in targets:
         check_holds(path, signal.data.shape)
     if settings.movie:
-        _check_movie(source, signal)
+        check_movie(signal)
     if settings.pixel_size is not None:
         signal = _rescaled(signal, settings.pixel_size)
     try:
@@ -193,16 +193,6 @@ def _write_deviation(
         return
     how = {**provenance, "shows": "standard deviation"}
     write(path, signal.with_data(shelf.map("deviation")), provenance=how, overwrite=overwrite)
-
-
-def _check_movie(source: Path, signal: Signal) -> None:
-    if signal.data.ndim < 3 or signal.data.shape[-3] < 2:
-        raise OptionError(
-            f"{source} with --movie: an array of shape {tuple(signal.data.shape)}",
-            expected="two frames or more, (..., time, H, W)",
-            why="neighbouring frames are more counts of the same object",
-            fix="leave out --movie, or put the frames into one file in order of time",
-        )
 
 
 Frames = tuple[list[NDArray[Any]], int]

@@ -196,13 +196,6 @@ def denoise(
                         progress=progress,
                         say=console.say,
                     )
-            except EmpriorError as error:
-                if len(sources) == 1:
-                    raise
-                # One bad file must not cost the others their night of computing.
-                console.complain("error", str(error))
-                failed += 1
-            else:
                 console.say(f"{source.name} → {target} ({_summary(frames)})")
                 answered += [frame.method for frame in frames]
                 found += [
@@ -223,6 +216,12 @@ def denoise(
                         drawn=left,
                     )
                     judged.append(Judged(checked, frames[:left]))
+            except EmpriorError as error:
+                if len(sources) == 1:
+                    raise
+                # One bad file must not cost the others their night of computing.
+                console.complain("error", str(error))
+                failed += 1
         if report is not None and judged:
             write_check(judged, report)
             console.say(f"report → {report}")

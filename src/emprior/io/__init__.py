@@ -15,7 +15,7 @@ from emprior.io.outputs import (
 )
 from emprior.io.reading import read
 from emprior.io.sidecar import sidecar_path
-from emprior.io.signal import Axis, Signal, angstroms
+from emprior.io.signal import Axis, Signal, angstroms, check_movie
 from emprior.io.writing import write
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "angstroms",
     "check_columns_output",
     "check_holds",
+    "check_movie",
     "check_output",
     "check_place",
     "output_path",

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emprior.errors import FileError, ImageError
+from emprior.errors import FileError, ImageError, OptionError
 
 _LENGTHS = {
     1e-2: "pm picometer picometre",
@@ -237,3 +237,20 @@ class Signal:
         """Yield the index and the pixels of each frame, loading one at a time; see `frame`."""
         for index in np.ndindex(*self.data.shape[:-2]):
             yield index, self.frame(index)
+
+
+def check_movie(signal: Signal) -> None:
+    """Refuse what is no movie.
+
+    Raises
+    ------
+    OptionError
+        If it has no two frames, one after the other.
+    """
+    if signal.data.ndim < 3 or signal.data.shape[-3] < 2:
+        raise OptionError(
+            f"{signal.path} with --movie: an array of shape {tuple(signal.data.shape)}",
+            expected="two frames or more, (..., time, H, W)",
+            why="neighbouring frames show the same object, with noise of their own",
+            fix="leave out --movie, or put the frames into one file in order of time",
+        )

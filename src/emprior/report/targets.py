@@ -15,6 +15,7 @@ _BY_KEY = {metric.key: metric for metric in METRICS}
 F1, SECONDS = _BY_KEY["column_f1"], _BY_KEY["seconds"]
 RIVAL = 1.0
 """dB above the best row that learns nothing, from which a supervised one counts as a rival."""
+_SUPERVISED = ("supervised", "supervised-mixed")  # misused it is none
 
 
 class Verdict(NamedTuple):
@@ -90,7 +91,7 @@ def _comparisons(records: Records, recipe: EvaluationRecipe, aim: Targets) -> It
     parts = own_parts(rows, aim.row)
     own = {aim.row, *parts.values()}
     others = [row.name for row in rows if row.name not in own]
-    supervised = [row.name for row in rows if row.method == "supervised"]
+    supervised = [row.name for row in rows if row.method in _SUPERVISED]
     for noise in dict.fromkeys(record["noise"] for record in records):
         if noise == NOISE_FREE:
             continue
@@ -121,7 +122,7 @@ def rivals(records: Records, recipe: EvaluationRecipe, noise: str) -> str:
         f"{psnr:.2f} dB under {noise}, where the best row that has learnt nothing has "
         f"{max(plain):.2f}."
         for name, (method, psnr) in medians.items()
-        if method == "supervised"
+        if method in _SUPERVISED
     )
 
 

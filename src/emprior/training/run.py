@@ -165,6 +165,8 @@ def _finished(run: Path, recipe: TrainingRecipe) -> Outcome | None:
     course, lines = Course(recipe), records.read(log)
     for line in lines:
         course.add(line)
+    if not lines:  # killed before the first was whole
+        return None
     # What is kept is not the last state where the best one is.
     images = lines[-1]["images"] if recipe.stop else weights.read_card(prior).images
     if images < min(recipe.budget.images, course.end or math.inf):

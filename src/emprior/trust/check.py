@@ -32,8 +32,8 @@ from emprior.trust.residual import Residual
 FALSE_ALARM = 0.05
 _NOT_HELD_OUT = {
     "way": "not possible",
-    "why": "it takes the denoiser itself, to be run on a part of the data (--command), or the next "
-    "frame of a movie (--movie)",
+    "why": "it takes the denoiser itself, to be run on a part of the data (--command), or a next "
+    "frame of the same object (--movie), which the last one has not",
 }
 _NOT_ASKED = "no prior was asked, or the frame's pixel size is not known or too coarse for atoms"
 _SCALES_AGREE = 0.01
@@ -184,8 +184,8 @@ def check(
     Raises
     ------
     ImageError
-        If an image cannot be used, their shapes or scales differ, or the noisy one cannot hold the
-        noise.
+        If an image cannot be used, their shapes differ, or the scales of noisy and denoised, or a
+        noisy one cannot hold the noise.
     OptionError
         If the noise, pixel size, false-alarm rate or prior has no meaning, or two are to judge.
     WeightsError
@@ -215,12 +215,12 @@ def check(
     patches = patches_of(micrograph, faults)
     image, left_out, found = read_frame(micrograph.image, patches, noise, faults, rng)
     micrograph = replace(micrograph, image=image, ignored=left_out.all)
-    held_out = None
+    held_out, of_others = None, rng.spawn(1)[0]  # so that no test depends on it
     if denoiser is not None:
-        held_out = held_out_evidence(micrograph, found.noise, denoiser, rng)
+        held_out = held_out_evidence(micrograph, found.noise, denoiser, of_others)
     elif next_frame is not None:
-        following = _micrograph(next_frame)
-        held_out = next_frame_evidence(micrograph, found.noise, estimate, following, rng)
+        following = _following(next_frame, found.noise, faults, of_others)
+        held_out = next_frame_evidence(micrograph, found.noise, estimate, following, of_others)
     slack = _slack(noise, micrograph, found.noise)
     pixels, estimate = _innocent(micrograph, estimate, left_out, found.noise, rng)
     residual = Residual.of(pixels, estimate, found.noise, slack)
@@ -354,6 +354,19 @@ def _pair(
             fix="find out which step made them; a denoiser must not",
         )
     return micrograph, estimate.astype(np.float64)
+
+
+def _following(
+    next_frame: ArrayLike | Micrograph, noise: NoiseModel, faults: bool, rng: np.random.Generator
+) -> Micrograph:
+    """Return the next frame, without what is faulty in it."""
+    try:
+        micrograph = _micrograph(next_frame)
+        patches = patches_of(micrograph, faults)
+        image, left_out, _ = read_frame(micrograph.image, patches, noise, faults, rng)
+    except ImageError as error:
+        raise error.of("the next frame") from error
+    return replace(micrograph, image=image, ignored=left_out.all)
 
 
 def _innocent(

@@ -15,7 +15,7 @@ from emprior import __version__
 from emprior.errors import ImageError, InputError, OptionError
 from emprior.family import KINDS
 from emprior.files import replacing
-from emprior.io import FORMATS, Signal, read
+from emprior.io import FORMATS, Signal, check_movie, read
 from emprior.micrograph import check_pixel_size
 from emprior.noise_spec import check_spec
 from emprior.trust.check import FALSE_ALARM, Check, check, check_false_alarm, common_scale
@@ -213,13 +213,8 @@ def check_files(
     else:
         pixel_size = one.pixel_size if pixel_size is None else pixel_size
         estimates = iter(answers)
-    if movie and one.frame_count < 2:
-        raise OptionError(
-            f"{noisy}, of one frame, as a movie",
-            expected="two frames or more",
-            why="what was made of a frame is judged by the next one",
-            fix="leave out --movie",
-        )
+    if movie:
+        check_movie(one)
     done: list[CheckedFrame] = []
     for (index, pixels), estimate in zip(one.frames(), estimates, strict=True):
         with _naming(noisy, denoised, index):

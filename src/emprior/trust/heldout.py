@@ -27,19 +27,21 @@ Denoiser = Callable[[Micrograph], NDArray[Any]]
 
 _RINGS = 40
 _PEAK = 10.0  # times the middle power of its ring, from which a wave is a Bragg peak
-_FEWEST = 8  # waves in a ring
+_FEWEST = 8  # waves in a ring, and pixels a side that frames must have in common
 
 
 @dataclass(frozen=True, eq=False)
 class Rings:
-    r"""Correlation of the denoised half with the raw other half, in rings of the Fourier plane.
+    r"""Correlation of the denoised part with the raw other part, in rings of the Fourier plane.
 
     .. math:: \frac{\mathrm{Re}\sum X Y^*}{\sqrt{\sum|X|^2 \sum|Y|^2}},
         \qquad \text{expected } \sqrt{\frac{\sum|X|^2}{\sum|X|^2 + n\sum V}}
 
-    with the denoised half X, the raw half Y, its noise V, and n waves in the ring. The expectation
-    is what the true image of such power would reach at this dose: the square root, since one of the
-    two halves is noise-free. (Two denoised halves share the denoiser's inventions, and flatter.)
+    with the denoised part X (as the detector would show it), the raw part Y, its noise V, and n
+    waves in the ring. The expectation is what the true image of such power would reach at this
+    dose: the square root, since one of the two is noise-free. (Two denoised parts share the
+    denoiser's inventions, and flatter.) Of a movie the noise of each ring is half the power of the
+    difference between both frames, so that it may be correlated within a frame.
 
     Attributes
     ----------
@@ -68,7 +70,7 @@ class HeldOutEvidence:
     way : str
         How the data were divided.
     over_constant, over_wavelet : Advantage
-        Over the mean of what it saw, and over the pooled wavelet's answer to the same.
+        Over the mean of what the denoiser saw, and over the pooled wavelet's answer to the same.
     rings : Rings or None
         Where the other part is a whole frame.
     """
@@ -145,7 +147,7 @@ def next_frame_evidence(
     denoised: Floats,
     following: Micrograph,
     rng: np.random.Generator,
-) -> HeldOutEvidence:
+) -> HeldOutEvidence | None:
     """Judge what was made of one frame of a movie by the next one.
 
     Parameters
@@ -160,6 +162,11 @@ def next_frame_evidence(
         the object, nothing is compared.
     rng : numpy.random.Generator
 
+    Returns
+    -------
+    HeldOutEvidence or None
+        None where the frames have too little in common.
+
     Raises
     ------
     ImageError
@@ -167,8 +174,9 @@ def next_frame_evidence(
 
     Notes
     -----
-    Holds for noise that is correlated within a frame too, though its standard errors are then
-    larger than stated. Wrong where the object or the dose changes from one frame to the next.
+    Noise may be correlated within a frame, though the standard errors are then larger than stated.
+    Wrong where the object or the dose changes from one frame to the next; and what the detector
+    adds to every frame alike is confirmed as if it were structure.
     """
     if following.shape != micrograph.shape:
         raise ImageError(
@@ -181,18 +189,23 @@ def next_frame_evidence(
     sides = list(zip(micrograph.shape, moved.tolist(), strict=True))
     here = tuple(slice(max(0, -by), min(n, n - by)) for n, by in sides)
     there = tuple(slice(max(0, by), min(n, n + by)) for n, by in sides)
-    blind = ~(micrograph.used[here] & micrograph.used[there] & following.used[there])
-    seen = replace(micrograph, image=micrograph.image[here], ignored=blind)
-    rows, columns = np.nonzero(seen.used)
+    used = micrograph.used[here] & micrograph.used[there] & following.used[there]
+    if min(used.shape) < _FEWEST or np.count_nonzero(used) < _FEWEST**2:
+        return None
+    seen = replace(micrograph, image=micrograph.image[here], ignored=~used)
+    rows, columns = np.nonzero(used)
     way = "the next frame of the movie"
     if moved.any():
         way += f", drifted by {moved[0]}, {moved[1]} pixels"
     test = following.image[there][rows, columns]
     held_out = HeldOut(seen, noise, rows, columns, test, noise, way)
-    return _judged(held_out, denoised[here], rng)
+    return _judged(held_out, denoised[here], rng, alike=True)
 
 
-def _judged(held_out: HeldOut, answer: Floats, rng: np.random.Generator) -> HeldOutEvidence:
+def _judged(
+    held_out: HeldOut, answer: Floats, rng: np.random.Generator, alike: bool = False
+) -> HeldOutEvidence:
+    """Judge an answer; whether what was seen has the same noise as what was held out."""
     from emprior.denoisers import make
 
     wavelet = make("pooled-wavelet")(held_out.seen, held_out.noise, rng)
@@ -201,24 +214,28 @@ def _judged(held_out: HeldOut, answer: Floats, rng: np.random.Generator) -> Held
         held_out.way,
         Advantage.between(held_out, answer, constant.image),
         Advantage.between(held_out, answer, wavelet.image),
-        _rings(answer, held_out, rng),
+        _rings(answer, held_out, rng, alike),
     )
 
 
-def _rings(answer: Floats, held_out: HeldOut, rng: np.random.Generator) -> Rings | None:
+def _rings(
+    answer: Floats, held_out: HeldOut, rng: np.random.Generator, alike: bool
+) -> Rings | None:
     H, W = answer.shape
     used = held_out.seen.used
     if held_out.test.size != np.count_nonzero(used):
         return None
-    raw = answer.copy()
-    raw[held_out.rows, held_out.columns] = held_out.test
-    if not used.all():  # there noise about the answer stands for what tells nothing
-        raw = np.where(used, raw, held_out.test_noise.sample(answer, rng))
-    noise = float(np.asarray(held_out.test_noise.variance(answer)).sum())
+    # Noise about the answer stands for what tells nothing.
+    raw, other = (held_out.test_noise.sample(answer, rng).astype(np.float64) for _ in range(2))
+    raw[used], other[used] = held_out.test, held_out.seen.image[used]
+    shown = held_out.test_noise.mean(answer)
     rows, columns = np.meshgrid(fft.fftfreq(H), fft.rfftfreq(W), indexing="ij")
     half = (columns > 0) & (columns < 0.5)  # one of each pair of opposite waves
     frequency = np.hypot(rows, columns)[half]
-    X, Y = (fft.rfft2(image - image.mean())[half] for image in (answer, raw))
+    X, Y, other = (fft.rfft2(image - image.mean())[half] for image in (shown, raw, other))
+    noise = np.full(len(X), float(np.asarray(held_out.test_noise.variance(answer)).sum()))
+    if alike:
+        noise = np.abs(Y - other) ** 2 / 2
     count = max(1, min(_RINGS, min(H, W) // 4))
     ring = np.minimum((frequency * 2 * count).astype(int), count)  # beyond Nyquist: left out
     lines = []
@@ -229,7 +246,7 @@ def _rings(answer: Floats, held_out: HeldOut, rng: np.random.Generator) -> Rings
         power = np.abs(X[here]) ** 2
         calm = power <= _PEAK * np.median(power)
         everything, rest = (
-            _correlation(X[here][some], Y[here][some], noise)
+            _correlation(X[here][some], Y[here][some], noise[here][some].sum())
             for some in (np.ones(len(power), bool), calm)
         )
         error = (1 - everything[1] ** 2) / (2 * len(power)) ** 0.5
@@ -238,7 +255,7 @@ def _rings(answer: Floats, held_out: HeldOut, rng: np.random.Generator) -> Rings
 
 
 def _correlation(X: NDArray[Any], Y: NDArray[Any], noise: float) -> tuple[float, float]:
-    """Return the measured and the expected correlation of some waves."""
+    """Return the measured and the expected correlation of some waves, of a noise's power in all."""
     clean, noisy = float((np.abs(X) ** 2).sum()), float((np.abs(Y) ** 2).sum())
     measured = float((X * Y.conj()).real.sum()) / max((clean * noisy) ** 0.5, 1e-300)
-    return measured, (clean / max(clean + len(X) * noise, 1e-300)) ** 0.5
+    return measured, (clean / max(clean + noise, 1e-300)) ** 0.5

@@ -304,6 +304,8 @@ def _parse(path: Path, content: bytes) -> tuple[Card, dict[str, str], dict[str, 
     try:
         header = json.loads(content[8 : 8 + length])
         metadata = header.pop("__metadata__", {})
+        if not isinstance(metadata, dict):
+            raise TypeError(f"its metadata is {metadata!r:.40}")
         end = 0
         for entry in sorted(header.values(), key=lambda entry: entry["data_offsets"]):
             start, stop = entry["data_offsets"]
