@@ -124,6 +124,15 @@ def test_the_wavelet_answers_where_the_prior_does_not_know_the_frame(foreign, pr
     np.testing.assert_array_equal(done.image, rival.image)
 
 
+def test_a_frame_that_the_prior_may_not_know_is_answered_with_a_warning(known, prior, monkeypatch):
+    monkeypatch.setattr("emprior.family.Family.kind", "doubtful")
+    options = {"pixel_size": PIXEL_SIZE, "noise": "gaussian:0.1", "prior": prior}
+    with pytest.warns(EmpriorWarning, match="may not know this frame: unseen data.*compare"):
+        done = emprior.denoise(known[0], **options)
+    assert done.method == "prior"
+    assert "may not know" in done.trace["doubt"]
+
+
 def test_force_gives_the_priors_answer_but_says_what_it_is_worth(foreign, prior):
     options = {"pixel_size": PIXEL_SIZE, "noise": "gaussian:0.1", "prior": prior}
     with pytest.warns(EmpriorWarning, match="may be made up"):
@@ -195,6 +204,8 @@ def test_the_seed_is_used(known, prior):
         ({"depth": "encoder"}, OptionError, ["'encoder'", "'blur'"]),
         ({"method": "prior", "prior": "gan", "depth": "encoder"}, OptionError, ["sees nothing"]),
         ({"search": "paper"}, OptionError, ["'paper'", "'blur'"]),
+        ({"force": True}, OptionError, ["force", "'blur'"]),
+        ({"method": "prior", "prior": None}, OptionError, ["NoneType"]),
         (
             {"method": "algorithm-2", "prior": "gan", "search": "papper"},
             OptionError,

@@ -108,6 +108,15 @@ def test_what_is_no_cif_is_said(text):
         from_cif(text, "mine.cif")
 
 
+@pytest.mark.parametrize("wrong", ["_cell_length_a", "_cell_length_c"])
+def test_edges_below_zero_are_refused(tmp_path, wrong):
+    write(tmp_path / "au.cif", Atoms("Au", cell=[4.0] * 3, pbc=True))
+    lines = (tmp_path / "au.cif").read_text().splitlines()
+    text = "\n".join(f"{wrong} -4.0" if line.startswith(wrong) else line for line in lines)
+    with pytest.raises(RecipeError, match="does not parse as a CIF"):
+        from_cif(text, "au.cif")
+
+
 def test_overlapping_atoms_are_said_with_their_distance():
     with pytest.raises(RecipeError, match=r"Au and Au overlap, 1\.41 Å apart"):
         prototype("fcc", ("Au",), 2.0, None).check("tight gold")

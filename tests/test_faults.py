@@ -74,6 +74,25 @@ def test_a_label_is_found_with_what_is_written_on_it(noise, rng):
     np.testing.assert_array_equal(found, label)
 
 
+def test_a_label_full_of_letters_is_found_whole(rng):
+    """Between letters no run of one value is long."""
+    noisy = rng.poisson(50 * CLEAN).astype(np.float32)
+    label = np.zeros(CLEAN.shape, bool)
+    label[110:140, 10:100] = True
+    noisy[label] = 0.0
+    letters = np.indices((20, 80)).sum(0) % 7 < 3
+    noisy[115:135, 15:95][letters] = 65535.0
+    np.testing.assert_array_equal(find_patches(noisy), label)
+
+
+def test_a_value_that_is_common_elsewhere_spreads_from_no_patch(rng):
+    noisy = rng.poisson(np.full((200, 210), 0.7)).astype(np.float32)  # half are zero, and touch
+    noisy[90:112, 20:90] = 0.0
+    found = find_patches(noisy)
+    assert found[90:112, 20:90].all()
+    assert found.sum() < 1.5 * 22 * 70
+
+
 def test_padding_and_saturation_are_found_in_any_direction(rng):
     noisy = Gaussian(0.1).sample(CLEAN, rng)
     patches = np.zeros(CLEAN.shape, bool)

@@ -80,6 +80,8 @@ def test_the_command_tells_the_time_and_names_the_sheet(recipe, tmp_path):
     assert result.exit_code == 0
     assert (tmp_path / "mine.png").is_file()
     assert "12 of 601 images" in result.stderr.replace("\n", " ")
+    again = CliRunner().invoke(app, ["simulate", str(recipe), "--preview", "--workers", "1"])
+    assert again.exit_code == 0  # a sheet is replaced
     named = ["simulate", str(recipe), "--preview", "-o", str(tmp_path / "look")]
     assert CliRunner().invoke(app, named).exit_code == 0
     assert sorted(p.name for p in tmp_path.iterdir()) == ["look.png", "mine.png", "mine.toml"]
@@ -92,6 +94,11 @@ def test_what_cannot_be_previewed_is_said(recipe, tmp_path):
         preview(recipe, tmp_path / "absent" / "sheet.png")
     with pytest.raises(OptionError, match="0 workers"):
         preview(recipe, tmp_path / "sheet.png", workers=0)
+    Image.new("L", (8, 8)).save(tmp_path / "micrograph.png")
+    before = (tmp_path / "micrograph.png").read_bytes()
+    with pytest.raises(OutputError, match="is no contact sheet"):
+        preview(recipe, tmp_path / "micrograph.png")
+    assert (tmp_path / "micrograph.png").read_bytes() == before
     recipe.write_text(TOML.replace("grid = 192", "grid = 200").replace("[30, 44]", "[30, 444]"))
     with pytest.raises(RecipeError, match="grid of 200"):
         preview(recipe, tmp_path / "sheet.png")

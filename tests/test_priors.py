@@ -70,7 +70,9 @@ def test_priors_of_training_runs_are_listed(tmp_path, prior):
     listed = _run("--in", tmp_path / "runs")
     assert listed.index("a/prior.safetensors: dcgan") < listed.index("warning")
     assert listed.count("Stripes. Not for crystals.") == 1
-    assert "no prior in" in _run("--in", tmp_path / "data", code=2)
+    (tmp_path / "empty").mkdir()
+    assert "no prior in" in _run("--in", tmp_path / "empty", code=2)
+    assert "no folder" in _run("--in", tmp_path / "data", code=2)
     assert "the one or the other" in _run("--in", tmp_path, "card", prior, code=2)
 
 

@@ -286,6 +286,15 @@ def test_the_middle_of_a_large_frame_tells_the_shares(monkeypatch):
     assert found < 0.5 * filtered
 
 
+def test_a_mixture_warns_of_noise_that_neighbours_share(blur, rng):
+    clean = lattice((128, 144), PIXEL_SIZE)
+    shared = clean + uniform_filter(rng.normal(0, 0.3, clean.shape), (1, 3))
+    options = {"method": "supervised-mixed", "prior": blur, "pixel_size": PIXEL_SIZE}
+    with pytest.warns(EmpriorWarning, match="neighbouring pixels share noise"):
+        denoise(shared, **options)
+    denoise(clean + rng.normal(0, 0.3, clean.shape), **options)  # no warning, or this fails
+
+
 def test_a_mixture_tells_how_far_it_is(blur):
     shares: list[float] = []
     Mixed(blur, progress=shares.append)(

@@ -547,6 +547,8 @@ def test_a_folder_in_use_is_not_overwritten(tmp_path):
     with pytest.raises(OutputError, match="holds no training run"):
         train(_recipe(), tmp_path / "mine", data=Stripes(), resume=True)
     (tmp_path / "file").write_text("x")
+    with pytest.raises(OutputError, match="is a file"):
+        train(_recipe(), tmp_path / "file", data=Stripes())
     with pytest.raises(OutputError, match="cannot be made"):
         train(_recipe(), tmp_path / "file" / "run", data=Stripes())
 

@@ -179,6 +179,17 @@ def test_frames_without_anything_in_common_tell_nothing(truth, rng):
     assert found.held_out is None
 
 
+def test_a_next_frame_of_another_dose_tells_nothing(truth, rng):
+    noisy, following = Poisson(0.1).sample(truth, rng), Poisson(0.1).sample(2 * truth, rng)
+    assert emprior.check(noisy, truth, noise=Poisson(0.1), next_frame=following).held_out is None
+
+
+def test_a_frame_is_not_its_own_judge(truth, rng):
+    noisy = Poisson(0.1).sample(truth, rng)
+    with pytest.raises(ImageError, match="the frame itself"):
+        emprior.check(noisy, noisy, noise=Poisson(0.1), next_frame=noisy.copy())
+
+
 def test_what_judges_beside_them_changes_no_test(truth, rng):
     noise, ignored = Poisson(0.1), np.zeros(SHAPE, bool)
     ignored[3:6, 7:9] = True

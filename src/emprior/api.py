@@ -173,6 +173,7 @@ def denoise(
         depth=depth,
         seed=seed,
         device=device,
+        force=force,
     )
     micrograph = image if isinstance(image, Micrograph) else Micrograph(np.asarray(image))
     if pixel_size is not None:
@@ -180,6 +181,14 @@ def denoise(
     rng = stream(seed)
     with one_blas_thread():
         micrograph, kept, found = prepared(micrograph, noise, faults, rng, references)
+        if method == "supervised-mixed" and found.correlated:
+            warnings.warn(
+                "neighbouring pixels share noise, so that what is held out is known to whatever "
+                "lets noise pass: the mixture may keep some of it; 'supervised' alone does not, "
+                "and a frame from before interpolation is better",
+                EmpriorWarning,
+                stacklevel=2,
+            )
         verdict = None
         if method in LEARNED and micrograph.pixel_size is None:
             scale = None
@@ -308,6 +317,6 @@ def _said_of(pixel_size: float | None) -> str:
             "per cent. Another material may look alike at another size; give the pixel size"
         )
     return (
-        f"{NATIVE_PIXEL_SIZE} Å, that of the prior's training data, is assumed. If that is wrong "
-        "the prior looks for atoms of the wrong size; give the pixel size"
+        f"{NATIVE_PIXEL_SIZE} Å, that of the shipped priors' micrographs, is assumed. If that is "
+        "wrong, atoms of the wrong size are looked for; give the pixel size"
     )

@@ -72,6 +72,12 @@ def confirmed(
             else f"the answer of {FALLBACK} is returned; force gives the prior's. Where the pixel "
             "size may be wrong, a check of this answer looks for another",
         )
+    elif verdict.family.kind == "doubtful":
+        trace |= doubted(
+            f"the prior may not know this frame: {'; '.join(verdict.family.reasons)}",
+            "its answer is returned, and what it names may be something else; compare it with "
+            f"that of {FALLBACK}",
+        )
     if method == FALLBACK:
         estimate = make(FALLBACK)(micrograph, noise, rng)
     elif verdict.estimate is not None:

@@ -23,6 +23,7 @@ Mask = NDArray[np.bool_]
 
 _CHANCE = 1e-3  # that a frame without faults has one pixel taken for a fault
 _LONGEST = 21  # pixels along a patch of one value that three rows must share, at least
+_GROUNDS, _SCARCE = 8, 0.05  # values of patches, and their share elsewhere, in which letters stand
 _RARE = 0.002  # share of the pixels that may be hot or dead
 _FULL = 0.5  # share of the rectangle about a patch from which the rest is writing in it
 _NEAR = 8  # pixels from which a fault is filled, one of them drawn for each
@@ -111,7 +112,9 @@ def find_patches(image: NDArray[np.floating]) -> Mask:
 
     Notes
     -----
-    Thin letters on a noisy ground are not found. In images without noise whatever is constant is.
+    What touches a patch and has its value belongs to it, where less than one pixel in twenty has
+    that value elsewhere. Thin letters on a noisy ground are not found. In images without noise
+    whatever is constant is.
     """
     found = _level(image, _LONGEST)
     if found.any():
@@ -119,6 +122,7 @@ def find_patches(image: NDArray[np.floating]) -> Mask:
         q = max(_commonest(part) for part in parts)
         rare = np.log(_CHANCE / image.size) / (3 * np.log(q)) if q < 1 else min(image.shape) / 8
         found = _level(image, max(_LONGEST, int(np.ceil(rare))))
+        found |= _between_letters(image, found)
     patches, _ = ndimage.label(ndimage.binary_closing(found, iterations=2) | found)
     for number, box in enumerate(ndimage.find_objects(patches), 1):
         if np.mean(patches[box] == number) > _FULL:
@@ -183,6 +187,18 @@ def _level(image: NDArray[np.floating], length: int) -> Mask:
         for row, column in zip(*np.nonzero(flat), strict=True):
             mask[row : row + 3, column : column + length] = True
     return found
+
+
+def _between_letters(image: NDArray[np.floating], found: Mask) -> Mask:
+    """Return what has the value of a patch and touches it, where that value is scarce elsewhere."""
+    more = np.zeros_like(found)
+    values, counts = np.unique(image[found], return_counts=True)
+    for value in values[np.argsort(-counts)[:_GROUNDS]]:
+        same = image == value
+        if np.mean(same[~found]) < _SCARCE:
+            parts, _ = ndimage.label(same, np.ones((3, 3)))
+            more |= same & np.isin(parts, parts[found & same])
+    return more
 
 
 def _commonest(part: NDArray[np.floating]) -> float:

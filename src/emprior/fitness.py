@@ -136,8 +136,8 @@ class Fitness:
         if any(level.own < 0.5 and level.lead <= 0 for level in lacking):
             told.append(
                 "It has more freedom than the noise lets it settle: narrow what the simulation "
-                "varies to what you know (thickness, defocus, place), take fewer latent numbers "
-                "(nz), or more electrons."
+                "varies to what you know (thickness, defocus, place), of a GAN take fewer latent "
+                "numbers (nz), or take more electrons."
             )
         return told
 
@@ -217,7 +217,7 @@ def assess(
             why="a prior may know the images that it was trained on by heart",
             fix="simulate another one with another seed",
         )
-    row = {"method": method, "label": _PRIOR, "prior": str(prior), "force": True}
+    row = {"method": method, "label": _PRIOR, "prior": str(prior), "force": method == "prior"}
     if not regressor:
         row["depth"] = "inversion"
     common = {

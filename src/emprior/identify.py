@@ -7,7 +7,7 @@ taken as the gain only where variance and mean agree with it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from emprior.noise import ClippedPoisson, Gaussian, NoiseModel, Poisson, Poisson
 
 Pixels = NDArray[np.floating]
 
+_SHARED = 1.1  # the variance over that of differences, from which neighbours share noise
 NOISE_FREE = 1e-3
 """Noise below this fraction of the image's standard deviation is none."""
 
@@ -33,10 +34,13 @@ class Identification:
     noise : NoiseModel
     evidence : tuple of str
         What was found, in plain sentences without a full stop.
+    correlated : bool
+        Whether neighbouring pixels seem to share noise, where that was looked for.
     """
 
     noise: NoiseModel
     evidence: tuple[str, ...]
+    correlated: bool = False
 
 
 def identify(image: ArrayLike) -> Identification:
@@ -68,7 +72,8 @@ def identify(image: ArrayLike) -> Identification:
     frame of one brightness look Gaussian, and are scored alike.
     """
     pixels = check_image(image)
-    return conclude(measure(pixels), pixels)
+    frame = measure(pixels)
+    return replace(conclude(frame, pixels), correlated=frame.correlation > _SHARED)
 
 
 def conclude(frame: Frame, pixels: Pixels) -> Identification:

@@ -23,6 +23,7 @@ def check_options(
     device: str,
     depth: str = DEEPEST,
     search: str = "default",
+    force: bool = False,
 ) -> None:
     """Find options without a meaning before any work is done; all as `denoise` takes them.
 
@@ -43,6 +44,13 @@ def check_options(
             why="it says how probable each pixel value is",
             fix="leave it out to have it identified from the frame",
         )
+    if not isinstance(prior, (str, Path)):
+        raise OptionError(
+            f"a prior of type {type(prior).__name__}",
+            expected="a name, or the path of a weight file",
+            why="weights are read from a file",
+            fix="leave it out for the default prior, or give its name or path",
+        )
     try:
         np.random.SeedSequence(seed)
     except (TypeError, ValueError) as error:
@@ -57,6 +65,13 @@ def check_options(
             f"the depth {depth!r} with the method {method!r}",
             expected="a depth only with the method 'prior'",
             why="the other methods have no such parts, so it would silently go unused",
+            fix="leave out the one or the other",
+        )
+    if force and method != "prior":
+        raise OptionError(
+            f"force with the method {method!r}",
+            expected="force only with the method 'prior'",
+            why="no other answer is withheld, so it would silently go unused",
             fix="leave out the one or the other",
         )
     if search != "default" and method not in SEARCHING:

@@ -56,6 +56,7 @@ class Settings:
             depth=self.depth,
             seed=self.seed,
             device=self.device,
+            force=self.force,
         )
         if self.pixel_size is not None:
             check_pixel_size(self.pixel_size)

@@ -301,7 +301,7 @@ def check(
 ) -> None:
     """Check a denoised micrograph, of any denoiser, against the noisy one.
 
-    Ends with code 0 where nothing does, with 1 where something does, with 2 on errors.
+    Ends with code 0 where nothing contradicts it, with 1 where something does, with 2 on errors.
     """
     with session(quiet) as console:
         from emprior.io import check_place

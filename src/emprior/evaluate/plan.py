@@ -94,6 +94,7 @@ def _can_run(row: Row) -> bool:
             noise="auto",
             prior=row.prior,
             search=row.search,
+            force=row.force,
             depth=row.depth,
             seed=0,
             device="auto",

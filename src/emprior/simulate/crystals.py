@@ -227,6 +227,8 @@ def from_cif(text: str, source: str) -> Crystal:
         cell = np.asarray(atoms.cell, float)
         if len(atoms) == 0 or not abs(np.linalg.det(cell)) > 1:
             raise ValueError("no atoms in a cell")
+        if not (np.diag(cell) > 0).all():
+            raise ValueError("edges of the cell that are not above zero")
         fractional = atoms.get_scaled_positions()
     except Exception as error:  # ASE raises whatever its parser stumbles over
         said = f" ({error})" if str(error) else ""

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
 from emprior.errors import OutputError, import_extra
 from emprior.files import expanded, replacing
@@ -21,6 +22,7 @@ from emprior.recipes import load
 from emprior.simulate.recipe import Simulation
 from emprior.simulate.run import check
 
+_MARK = "Software", "emprior simulate --preview"
 _TILES = 12
 _ACROSS = 4
 _WIDEST = 320  # of a tile [pixels]
@@ -83,7 +85,7 @@ def preview(
     ----------
     recipe : Simulation or path
     sheet : path
-        A PNG file; replaced if there.
+        A PNG file; replaced where it is such a sheet.
     workers : int, optional
         Processes that the set is to be computed by. Default: one for each CPU.
     progress : callable, optional
@@ -100,7 +102,7 @@ def preview(
     OptionError
         If there is less than one worker.
     OutputError
-        If the sheet cannot be written.
+        If the sheet cannot be written, or another picture has its name.
     MissingExtraError
         If a package of the extra ``simulate`` is absent.
 
@@ -114,10 +116,19 @@ def preview(
         recipe = load(recipe, Simulation)
     count = check(recipe, workers)
     sheet = expanded(sheet)
+    if sheet.exists() and not _is_sheet(sheet):
+        raise OutputError(
+            f"{sheet} exists, and is no contact sheet",
+            expected="a free name, or that of an earlier sheet",
+            why="a preview replaces what is there",
+            fix="choose another place by --out",
+        )
     tiles, seconds = _first(recipe, progress or (lambda share: None))
     try:
         with replacing(sheet) as path:
-            _draw(tiles).save(path, format="PNG")
+            mark = PngInfo()
+            mark.add_text(*_MARK)
+            _draw(tiles).save(path, format="PNG", pnginfo=mark)
     except OSError as error:
         raise OutputError(
             f"cannot write {sheet}: {error.strerror or error}",
@@ -129,6 +140,15 @@ def preview(
     total = sum(s * group.structures for s, group in zip(seconds, recipe.group, strict=True))
     size = images * np.prod(recipe.view.shape) * np.dtype(recipe.dtype).itemsize
     return Preview(sheet, len(tiles), images, _START + total / count, count, float(size))
+
+
+def _is_sheet(path: Path) -> bool:
+    """Return whether a file is a contact sheet of another preview."""
+    try:
+        with Image.open(path) as image:
+            return image.info.get(_MARK[0]) == _MARK[1]
+    except OSError:
+        return False
 
 
 def _first(

@@ -52,6 +52,13 @@ def prepare(run: Path, recipe: TrainingRecipe, data_hash: str, resume: bool) -> 
                 why="what comes out would be the result of neither recipe",
                 fix="resume with the recipe in its recipe.json, or begin a new run",
             )
+    elif run.exists() and not run.is_dir():
+        raise OutputError(
+            f"{run} is a file",
+            expected="a new or empty folder, or a run to resume",
+            why="a training keeps its log, checkpoints and prior in it",
+            fix="name another folder",
+        )
     elif run.exists() and any(run.iterdir()):
         raise OutputError(
             f"{run} is not empty and holds no training run",

@@ -33,7 +33,7 @@ FALSE_ALARM = 0.05
 _NOT_HELD_OUT = {
     "way": "not possible",
     "why": "it takes the denoiser itself, to be run on a part of the data (--command), or a next "
-    "frame of the same object (--movie), which the last one has not",
+    "frame of the same object and dose (--movie), which the last one has not",
 }
 _NOT_ASKED = "no prior was asked, or the frame's pixel size is not known or too coarse for atoms"
 _SCALES_AGREE = 0.01

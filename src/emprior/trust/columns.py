@@ -238,9 +238,10 @@ def _beyond(draws: Floats, values: Floats) -> Floats:
         return np.ones(values.shape)
     maxima = draws.max(1)
     scale = float(maxima.std(ddof=1)) * 6**0.5 / np.pi + 1e-300
-    return np.asarray(
-        stats.gumbel_r.sf(values, float(maxima.mean()) - np.euler_gamma * scale, scale)
-    )
+    with np.errstate(over="ignore"):  # far below all maxima: certainly
+        return np.asarray(
+            stats.gumbel_r.sf(values, float(maxima.mean()) - np.euler_gamma * scale, scale)
+        )
 
 
 class _Look(NamedTuple):

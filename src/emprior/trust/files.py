@@ -118,7 +118,8 @@ class CheckedFiles:
             if frame.check.held_out is not None:
                 said.append(f"  {where}{frame.check.held_out}")
             if (family := frame.check.family) is not None:
-                said.append(f"  {where}{family.kind} what the prior knows: {family.reasons[-1]}")
+                why = "; ".join(family.reasons)
+                said.append(f"  {where}{family.kind} what the prior knows: {why}")
             if (size := frame.check.other_pixel_size) is not None:
                 said.append(f"  {where}{_OTHER_SIZE.format(size)}")
         if all(frame.check.columns is None for frame in self.frames):

@@ -27,6 +27,7 @@ Denoiser = Callable[[Micrograph], NDArray[Any]]
 
 _RINGS = 40
 _PEAK = 10.0  # times the middle power of its ring, from which a wave is a Bragg peak
+_STEADY = 0.1  # relative change of the noise's variance up to which one model will do
 _FEWEST = 8  # waves in a ring, and pixels a side that frames must have in common
 
 
@@ -165,19 +166,20 @@ def next_frame_evidence(
     Returns
     -------
     HeldOutEvidence or None
-        None where the frames have too little in common.
+        None where the frames have too little in common, or not the same noise.
 
     Raises
     ------
     ImageError
-        If the frames differ in shape.
+        If the frames differ in shape, or in nothing.
 
     Notes
     -----
     Noise may be correlated within a frame, though the standard errors are then larger than stated.
-    Wrong where the object or the dose changes from one frame to the next; and what the detector
+    Wrong where the object or the level changes from one frame to the next; and what the detector
     adds to every frame alike is confirmed as if it were structure.
     """
+    pair = micrograph, following
     if following.shape != micrograph.shape:
         raise ImageError(
             f"a next frame of shape {following.shape} after one of shape {micrograph.shape}",
@@ -185,6 +187,16 @@ def next_frame_evidence(
             why="each pixel is compared with the one that shows the same place",
             fix="check that both are of one movie",
         )
+    if np.array_equal(following.image, micrograph.image):
+        raise ImageError(
+            "a next frame that is the frame itself",
+            expected="another one, with noise of its own",
+            why="what follows the noise would be confirmed by it",
+            fix="take repeated frames out of the movie",
+        )
+    levels = [noise.variance(np.array([one.image.mean(dtype=float)]))[0] for one in pair]
+    if not abs(levels[1] / levels[0] - 1) < _STEADY:
+        return None
     moved = np.rint(drift([micrograph.image, following.image], 0)[1]).astype(int)
     sides = list(zip(micrograph.shape, moved.tolist(), strict=True))
     here = tuple(slice(max(0, -by), min(n, n - by)) for n, by in sides)

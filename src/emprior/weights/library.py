@@ -39,8 +39,15 @@ def trained(folder: str | Path) -> list[Path]:
     Raises
     ------
     WeightsError
-        If there is none.
+        If there is none, or no such folder.
     """
+    if not expanded(folder).is_dir():
+        raise WeightsError(
+            f"no folder {folder}",
+            expected="a folder with training runs",
+            why="their priors are looked for in it",
+            fix="check the path; one prior is shown by `emprior priors card FILE`",
+        )
     found = sorted(expanded(folder).rglob(f"prior{SUFFIX}"))
     if not found:
         raise WeightsError(
