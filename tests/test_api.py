@@ -233,6 +233,21 @@ def test_nonsense_for_the_prior_is_explained(known, prior, option, words):
         assert word in str(caught.value)
 
 
+def test_what_a_masked_array_masks_is_ignored(micrograph):
+    mask = np.zeros(micrograph.shape, bool)
+    mask[5:9, 3:20] = True
+    pixels = np.where(mask, np.nan, micrograph.image)
+    found, wanted = (
+        emprior.denoise(frame, method="blur", noise="gaussian:0.1")
+        for frame in (
+            np.ma.masked_array(pixels, mask),
+            Micrograph(np.where(mask, micrograph.image[0, 0], micrograph.image), ignored=mask),
+        )
+    )
+    np.testing.assert_array_equal(found.image, wanted.image)
+    assert found.trace == wanted.trace
+
+
 @pytest.mark.parametrize("shape", [(0, 20), (20,), (3, 20, 20), (4, 4)])
 def test_a_frame_has_two_axes_and_pixels(shape):
     with pytest.raises(ImageError, match=str(shape[0])):

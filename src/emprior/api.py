@@ -20,7 +20,7 @@ from emprior.denoisers import LEARNED, learned, make
 from emprior.denoisers.depth import DEEPEST, Depth, reaches
 from emprior.errors import EmpriorWarning, InputError
 from emprior.found import Found, FoundColumns, FoundOptics
-from emprior.micrograph import Micrograph
+from emprior.micrograph import Micrograph, as_micrograph
 from emprior.noise import NoiseModel
 from emprior.options import check_options
 from emprior.preparation import prepared
@@ -105,7 +105,7 @@ def denoise(
     Parameters
     ----------
     image : (H, W) array_like or Micrograph
-        Pixels in any units.
+        Pixels in any units; what a masked array masks is ignored.
     pixel_size : float, optional
         Distance between pixels in Å; goes before that of a Micrograph. Where neither is known
         the method "prior" looks for one at which it knows the lattice, and else assumes 0.0489 Å;
@@ -175,7 +175,7 @@ def denoise(
         device=device,
         force=force,
     )
-    micrograph = image if isinstance(image, Micrograph) else Micrograph(np.asarray(image))
+    micrograph = as_micrograph(image)
     if pixel_size is not None:
         micrograph = replace(micrograph, pixel_size=pixel_size)
     rng = stream(seed)
@@ -256,7 +256,7 @@ def find_pixel_size(
     prior does not know may look like one that it knows, at another size.
     """
     check_options(method="prior", noise=noise, prior=prior, seed=seed, device=device)
-    micrograph = image if isinstance(image, Micrograph) else Micrograph(np.asarray(image))
+    micrograph = as_micrograph(image)
     rng = stream(seed)
     with one_blas_thread():
         micrograph, _, found = prepared(micrograph, noise, True, rng)

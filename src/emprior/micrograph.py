@@ -145,6 +145,16 @@ def check_mask(mask: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     return found
 
 
+def as_micrograph(image: ArrayLike | Micrograph) -> Micrograph:
+    """Return a frame as a micrograph; what a masked array masks is ignored."""
+    if isinstance(image, Micrograph):
+        return image
+    if isinstance(image, np.ma.MaskedArray) and image.count():
+        mask = np.ma.getmaskarray(image)
+        return Micrograph(np.where(mask, image.compressed()[0], image.data), ignored=mask)
+    return Micrograph(np.asarray(image))
+
+
 def check_pixel_size(pixel_size: float) -> float:
     """Return a pixel size in Å as a float.
 

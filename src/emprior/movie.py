@@ -30,7 +30,7 @@ from emprior.denoisers.depth import DEEPEST, Depth
 from emprior.drift import drift
 from emprior.errors import EmpriorWarning, ImageError, InputError, OptionError
 from emprior.found import Found, FoundColumns
-from emprior.micrograph import Micrograph, check_pixel_size
+from emprior.micrograph import Micrograph, as_micrograph, check_pixel_size
 from emprior.noise import NoiseModel
 from emprior.preparation import prepared
 from emprior.randomness import stream
@@ -369,7 +369,7 @@ def _read(
     references: References | None,
     seed: int | Sequence[int],
 ) -> _Frame:
-    micrograph = frame if isinstance(frame, Micrograph) else Micrograph(np.asarray(frame))
+    micrograph = as_micrograph(frame)
     rng = stream(seed)
     micrograph, kept, found = prepared(micrograph, noise, faults, rng, references)
     return _Frame(micrograph.image, micrograph.pixel_size, kept, found.noise, found.evidence)

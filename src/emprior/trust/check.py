@@ -13,7 +13,7 @@ from emprior.errors import ImageError, OptionError
 from emprior.evidence import whole_counts
 from emprior.family import Family
 from emprior.faults import Faults
-from emprior.micrograph import Micrograph
+from emprior.micrograph import Micrograph, as_micrograph
 from emprior.noise import NoiseModel, Poisson
 from emprior.preparation import patches_of, read_frame
 from emprior.randomness import stream
@@ -323,15 +323,11 @@ def common_scale(noisy: float | None, denoised: float | None) -> float | None:
     return denoised if noisy is None else noisy
 
 
-def _micrograph(pixels: ArrayLike | Micrograph) -> Micrograph:
-    return pixels if isinstance(pixels, Micrograph) else Micrograph(np.asarray(pixels))
-
-
 def _pair(
     noisy: ArrayLike | Micrograph, denoised: ArrayLike | Micrograph, pixel_size: float | None
 ) -> tuple[Micrograph, NDArray[np.float64]]:
     """Return the noisy frame, with its pixel size, and the pixels of the denoised one."""
-    micrograph = _micrograph(noisy)
+    micrograph = as_micrograph(noisy)
     if pixel_size is None:
         scale = denoised.pixel_size if isinstance(denoised, Micrograph) else None
         pixel_size = common_scale(micrograph.pixel_size, scale)
@@ -361,7 +357,7 @@ def _following(
 ) -> Micrograph:
     """Return the next frame, without what is faulty in it."""
     try:
-        micrograph = _micrograph(next_frame)
+        micrograph = as_micrograph(next_frame)
         patches = patches_of(micrograph, faults)
         image, left_out, _ = read_frame(micrograph.image, patches, noise, faults, rng)
     except ImageError as error:

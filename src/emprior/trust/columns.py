@@ -160,15 +160,17 @@ def examine(
 
     discernible = 2 * middle / spread
     shown = np.count_nonzero(discernible >= _SEEN)
-    lowest, furthest = float(height.min(initial=0.0)), float(shifted.max(initial=0.0))
+    extreme = float(height[np.argmin(p)]) if len(height) else 0.0
+    furthest = float(shifted.max(initial=0.0))
     findings = [
         Finding(
             "columns",
-            lowest,
+            extreme,
             "noise alone",
             float(p.min(initial=1.0)),
             f"{shown} of {len(patches)} columns can be told from their surroundings at this dose; "
-            f"the evidence of the least likely is {-lowest:.1f} standard deviations too small",
+            f"the evidence of the most improbable is {abs(extreme):.1f} standard deviations too "
+            f"{'small' if extreme < 0 else 'large'}",
             (
                 *mark("unsupported column", height < 0, p),
                 *mark("column too weak", height > 0, p),
