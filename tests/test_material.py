@@ -99,6 +99,14 @@ def test_a_slab_from_a_cif_is_the_one_of_the_prototype(tmp_path):
     assert sorted(made.numbers) == sorted(own.numbers)
 
 
+def test_a_kind_that_there_is_not_is_named_and_nothing_else():
+    with pytest.raises(RecipeError) as caught:
+        recipe({**SLAB, "kind": "slob"})
+    assert caught.value.got.endswith("structure.kind = 'slob'")
+    assert "'slab', 'wedge', 'particle'" in caught.value.expected
+    assert "did you mean 'slab'" in caught.value.fix
+
+
 def test_strain_vacancies_adatoms_and_steps_are_what_the_ranges_ask_for():
     full = draw(SLAB).structure
     assert len(draw({**SLAB, "adatoms": [7, 7]}).structure.numbers) == len(full.numbers) + 7

@@ -128,6 +128,17 @@ def _explain(error: ValidationError, kind: type[Recipe], source: str) -> RecipeE
             why="a setting that is ignored would give another result than was asked for",
             fix=f"{hint}rename or remove it",
         )
+    if first["type"] == "union_tag_invalid":
+        tag, tags = str(first["ctx"]["tag"]), str(first["ctx"]["expected_tags"])
+        near = difflib.get_close_matches(tag, [one.strip("' ") for one in tags.split(",")], n=1)
+        # A function tells it from its siblings, named after the key that it looks at.
+        key = str(first["ctx"]["discriminator"]).strip("'_()")
+        return RecipeError(
+            f"{source}: {name}.{key} = {tag!r}{more}",
+            expected=f"one of {tags}",
+            why="each has settings of its own",
+            fix=f"did you mean {near[0]!r}?" if near else "choose one of these",
+        )
     message = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     message = message.replace("an object", "a [section] of keys")
     return RecipeError(
