@@ -684,3 +684,20 @@ def test_priors_are_listed(monkeypatch):
     monkeypatch.setattr(weights, "names", lambda: ["one", "two"])
     monkeypatch.setattr(weights, "describe", lambda name: f"the card of {name}")
     assert run("priors") == "the card of one\nthe card of two\n"
+
+
+@pytest.mark.parametrize("wanted", [None, "ACTIVE"])
+def test_threads_sleep_while_they_wait_unless_told_otherwise(wanted):
+    code = (
+        "import os, sys; sys.argv = ['emprior', '--version']\n"
+        "from emprior.cli import main\n"
+        "assert 'torch' not in sys.modules\n"
+        "try: main()\n"
+        "except SystemExit: print(os.environ['OMP_WAIT_POLICY'])"
+    )
+    env = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    env |= {"OMP_WAIT_POLICY": wanted} if wanted else {}
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=env
+    )
+    assert done.stdout.splitlines()[-1] == (wanted or "PASSIVE")

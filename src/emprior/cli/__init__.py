@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn
@@ -62,6 +63,9 @@ app.add_typer(priors, name="priors")
 
 def main() -> None:
     """Run the command line."""
+    # PyTorch's threads sleep while they wait for each other, where the user does not want them to
+    # spin: on cores that other work shares spinning takes ten times as long. Read once, by import.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     app(prog_name="emprior")
 
 
