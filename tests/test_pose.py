@@ -318,7 +318,8 @@ def test_any_frame_is_answered_in_its_own_units(kind, name, request):
     assert done.image.dtype == np.float32
     assert np.isfinite(done.image).all()
     assert done.method in ("prior", "pooled-wavelet")
-    assert (done.method == "pooled-wavelet") == ("doubt" in done.trace)
+    assert (done.method == "pooled-wavelet") == (done.trace["family"] == "outside")
+    assert (done.trace["family"] != "inside") == ("doubt" in done.trace)
     if not isinstance(done.noise, ClippedPoisson):
         spread = image.std() / image.size**0.5
         assert abs(float(done.image.mean()) - image.mean()) < 6 * spread + 1e-6 * abs(image.mean())
