@@ -686,18 +686,21 @@ def test_priors_are_listed(monkeypatch):
     assert run("priors") == "the card of one\nthe card of two\n"
 
 
-@pytest.mark.parametrize("wanted", [None, "ACTIVE"])
-def test_threads_sleep_while_they_wait_unless_told_otherwise(wanted):
+@pytest.mark.parametrize(
+    ("told", "count"),
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")],
+)
+def test_threads_soon_sleep_while_they_wait_unless_told_otherwise(told, count):
     code = (
         "import os, sys; sys.argv = ['emprior', '--version']\n"
         "from emprior.cli import main\n"
         "assert 'torch' not in sys.modules\n"
         "try: main()\n"
-        "except SystemExit: print(os.environ['OMP_WAIT_POLICY'])"
+        "except SystemExit: print(os.environ.get('GOMP_SPINCOUNT'))"
     )
-    env = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
-    env |= {"OMP_WAIT_POLICY": wanted} if wanted else {}
+    unsaid = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    env = {key: value for key, value in os.environ.items() if key not in unsaid} | told
     done = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=env
     )
-    assert done.stdout.splitlines()[-1] == (wanted or "PASSIVE")
+    assert done.stdout.splitlines()[-1] == count

@@ -63,9 +63,10 @@ app.add_typer(priors, name="priors")
 
 def main() -> None:
     """Run the command line."""
-    # PyTorch's threads sleep while they wait for each other, where the user does not want them to
-    # spin: on cores that other work shares spinning takes ten times as long. Read once, by import.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # PyTorch's threads spin while they wait for each other: on cores that other work shares, ten
+    # times as long as they work. So they soon sleep; GNU's OpenMP reads this as it is loaded.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     app(prog_name="emprior")
 
 
