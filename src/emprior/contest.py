@@ -123,12 +123,4 @@ def contest(
 def middle(micrograph: Micrograph) -> Micrograph:
     """Return the middle of a large frame: enough to tell whether the prior knows the picture."""
     most = max(32, round(_FIELD / (micrograph.pixel_size or NATIVE_PIXEL_SIZE)))
-    if max(micrograph.shape) <= most:
-        return micrograph
-    middle = tuple(
-        slice(max(0, n - most) // 2, max(0, n - most) // 2 + most) for n in micrograph.shape
-    )
-    ignored = None if micrograph.ignored is None else micrograph.ignored[middle]
-    if ignored is not None and ignored.mean() > 0.5:
-        return micrograph
-    return replace(micrograph, image=micrograph.image[middle], ignored=ignored)
+    return micrograph.middle(most)

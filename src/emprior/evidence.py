@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from emprior.micrograph import Micrograph
 from emprior.noise import ClippedPoisson, Gaussian, Hits, NoiseModel, OtherHits, Poisson
 
+_STEADY = 0.1  # relative change of a variance up to which it is the same
 _BLOCK = 3  # pixels a side, of which one is hidden in each division, where no noise can be shared
 
 
@@ -228,6 +229,17 @@ def _draw_hits(
         test_noise=OtherHits(*of),
         way="hits drawn into two frames",
     )
+
+
+def equally_noisy(
+    noise: NoiseModel, image: NDArray[np.floating], other: NDArray[np.floating]
+) -> bool:
+    """Whether one noise model will do for two frames: its variance at their means is the same."""
+    one, two = (
+        float(noise.variance(np.array([frame.mean(dtype=np.float64)]))[0])
+        for frame in (image, other)
+    )
+    return abs(two / one - 1) < _STEADY
 
 
 def whole_counts(micrograph: Micrograph, noise: Poisson) -> NDArray[np.int64] | None:

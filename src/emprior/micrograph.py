@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -50,6 +50,16 @@ class Micrograph:
         """Rows and columns."""
         H, W = self.image.shape
         return H, W
+
+    def middle(self, most: int) -> Micrograph:
+        """Return at most so many pixels a side from the middle; all where most there is ignored."""
+        if max(self.shape) <= most:
+            return self
+        part = tuple(slice(max(0, n - most) // 2, max(0, n - most) // 2 + most) for n in self.shape)
+        ignored = None if self.ignored is None else self.ignored[part]
+        if ignored is not None and ignored.mean() > 0.5:
+            return self
+        return replace(self, image=self.image[part], ignored=ignored)
 
     @property
     def used(self) -> NDArray[np.bool_]:

@@ -29,6 +29,7 @@ from emprior.denoisers import LEARNED
 from emprior.denoisers.depth import DEEPEST, Depth
 from emprior.drift import drift
 from emprior.errors import EmpriorWarning, ImageError, InputError, OptionError
+from emprior.evidence import equally_noisy
 from emprior.found import Found, FoundColumns
 from emprior.micrograph import Micrograph, as_micrograph, check_pixel_size
 from emprior.noise import NoiseModel
@@ -44,7 +45,6 @@ REACH = 3
 
 _SEAM = 2.0  # pixels over which runs pass into one another
 _NEAR = 0.5  # Å; columns that two runs find nearer to each other are one
-_STEADY = 0.1  # relative change of the noise's variance up to which frames are averaged
 
 
 def denoise_movie(
@@ -384,11 +384,7 @@ def _comparable(own: _Frame, other: _Frame) -> bool:
             why="they are compared pixel by pixel",
             fix="denoise them one by one, or cut them to one shape",
         )
-    variances = [
-        float(own.noise.variance(np.array([one.image.mean(dtype=np.float64)]))[0])
-        for one in (own, other)
-    ]
-    return abs(variances[1] / variances[0] - 1) < _STEADY
+    return equally_noisy(own.noise, own.image, other.image)
 
 
 def _say(heard: Iterable[warnings.WarningMessage], said: set[str], about: str = "") -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from emprior.micrograph import Micrograph
 from emprior.noise import NoiseModel
 
 _PARTS, _JUDGES = 8, 4  # into which the data are divided, and of which each judges the others
-_ENOUGH = 1024  # pixels a side
+_ENOUGH = 1024  # pixels a side, which tell the shares
 _OCTAVES = 5  # from Nyquist's frequency down; the last holds all that is slower
 
 Values = NDArray[np.floating]
@@ -73,7 +73,7 @@ class Mixed(Denoiser):
             done += 1
             return taught, Wiener()(micrograph, noise, rng).image.astype(np.float64)
 
-        parts = folds(_middle(micrograph), noise, rng, _PARTS)[:_JUDGES]
+        parts = folds(micrograph.middle(_ENOUGH), noise, rng, _PARTS)[:_JUDGES]
         judged = []
         for part in parts:
             taught, untaught = both(part.seen, part.noise)
@@ -91,18 +91,6 @@ class Mixed(Denoiser):
         image = untaught + _drawn(_spectrum(taught.image - untaught), np.array(shares))
         trace = {**taught.trace, "held_out": parts[0].way, "shares": shares}
         return Estimate(image.astype(np.float32), trace=trace)
-
-
-def _middle(micrograph: Micrograph) -> Micrograph:
-    """Return as much of a frame as tells the shares."""
-    rows, columns = (
-        slice(max(0, n - _ENOUGH) // 2, max(0, n - _ENOUGH) // 2 + _ENOUGH)
-        for n in micrograph.shape
-    )
-    ignored = None if micrograph.ignored is None else micrograph.ignored[rows, columns]
-    if ignored is not None and ignored.mean() > 0.5:
-        return micrograph
-    return replace(micrograph, image=micrograph.image[rows, columns], ignored=ignored)
 
 
 def _certain(advantage: Advantage) -> float:

@@ -17,7 +17,7 @@ from scipy import fft
 
 from emprior.drift import drift
 from emprior.errors import ImageError
-from emprior.evidence import Advantage, HeldOut, hide_pixels, hold_out
+from emprior.evidence import Advantage, HeldOut, equally_noisy, hide_pixels, hold_out
 from emprior.micrograph import Micrograph
 from emprior.noise import ClippedPoisson, NoiseModel
 
@@ -27,7 +27,6 @@ Denoiser = Callable[[Micrograph], NDArray[Any]]
 
 _RINGS = 40
 _PEAK = 10.0  # times the middle power of its ring, from which a wave is a Bragg peak
-_STEADY = 0.1  # relative change of the noise's variance up to which one model will do
 _FEWEST = 8  # waves in a ring, and pixels a side that frames must have in common
 
 
@@ -179,7 +178,6 @@ def next_frame_evidence(
     Wrong where the object or the level changes from one frame to the next; and what the detector
     adds to every frame alike is confirmed as if it were structure.
     """
-    pair = micrograph, following
     if following.shape != micrograph.shape:
         raise ImageError(
             f"a next frame of shape {following.shape} after one of shape {micrograph.shape}",
@@ -194,8 +192,7 @@ def next_frame_evidence(
             why="what follows the noise would be confirmed by it",
             fix="take repeated frames out of the movie",
         )
-    levels = [noise.variance(np.array([one.image.mean(dtype=float)]))[0] for one in pair]
-    if not abs(levels[1] / levels[0] - 1) < _STEADY:
+    if not equally_noisy(noise, micrograph.image, following.image):
         return None
     moved = np.rint(drift([micrograph.image, following.image], 0)[1]).astype(int)
     sides = list(zip(micrograph.shape, moved.tolist(), strict=True))
@@ -238,16 +235,19 @@ def _rings(
     if held_out.test.size != np.count_nonzero(used):
         return None
     # Noise about the answer stands for what tells nothing.
-    raw, other = (held_out.test_noise.sample(answer, rng).astype(np.float64) for _ in range(2))
-    raw[used], other[used] = held_out.test, held_out.seen.image[used]
+    raw = held_out.test_noise.sample(answer, rng).astype(np.float64)
+    raw[used] = held_out.test
     shown = held_out.test_noise.mean(answer)
     rows, columns = np.meshgrid(fft.fftfreq(H), fft.rfftfreq(W), indexing="ij")
     half = (columns > 0) & (columns < 0.5)  # one of each pair of opposite waves
     frequency = np.hypot(rows, columns)[half]
-    X, Y, other = (fft.rfft2(image - image.mean())[half] for image in (shown, raw, other))
-    noise = np.full(len(X), float(np.asarray(held_out.test_noise.variance(answer)).sum()))
+    X, Y = (fft.rfft2(image - image.mean())[half] for image in (shown, raw))
     if alike:
-        noise = np.abs(Y - other) ** 2 / 2
+        other = held_out.test_noise.sample(answer, rng).astype(np.float64)
+        other[used] = held_out.seen.image[used]
+        noise = np.abs(Y - fft.rfft2(other - other.mean())[half]) ** 2 / 2
+    else:
+        noise = np.full(len(X), float(np.asarray(held_out.test_noise.variance(answer)).sum()))
     count = max(1, min(_RINGS, min(H, W) // 4))
     ring = np.minimum((frequency * 2 * count).astype(int), count)  # beyond Nyquist: left out
     lines = []
